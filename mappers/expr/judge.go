@@ -94,12 +94,18 @@ func judgePattern(arg ast.Expr) error {
 	return fmt.Errorf("want ^(?:…)$ around the whole pattern of matches, got %q", pattern)
 }
 
-// judgeLoop refuses loop variables that hide one of the environment's own: whoever reads claims.x must be able to trust the name.
+// judgeLoop refuses loop variables that hide one of the environment's own: whoever reads claims.x must be able to trust the name. It refuses
+// a loop over a literal map, too, whose order would change from run to run (maps of the input come in the order of their names).
 func judgeLoop(c ast.ComprehensionExpr) error {
 	for _, v := range variables {
 		if c.IterVar() == v.name || c.IterVar2() == v.name {
 			return fmt.Errorf("want another name for the loop variable than %q", v.name)
 		}
+	}
+	ordered := true
+	ast.PostOrderVisit(c.IterRange(), ast.NewExprVisitor(func(x ast.Expr) { ordered = ordered && x.Kind() != ast.MapKind }))
+	if !ordered {
+		return fmt.Errorf("want a loop over a list or over a claim, got one over a literal map")
 	}
 	return nil
 }

@@ -135,16 +135,6 @@ func (adapter) NativeToValue(value any) ref.Val {
 		return &view{m: v}
 	case []any:
 		return types.NewDynamicList(adapter{}, v)
-	case map[ref.Val]ref.Val: // a literal {"a": 1}
-		m := make(map[string]any, len(v))
-		for key, e := range v {
-			name, ok := key.(types.String)
-			if !ok {
-				return types.NewErr("want string keys, got a key of type %s", key.Type().TypeName())
-			}
-			m[string(name)] = e
-		}
-		return &view{m: m}
 	}
 	return types.DefaultTypeAdapter.NativeToValue(value)
 }
