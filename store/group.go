@@ -15,6 +15,7 @@ type GroupOptions[J, R any] struct {
 	// callers have left.
 	Write  func(calls []*Call[J, R]) (again time.Duration)
 	Most   int           // calls in one Write [256]
+	Depth  int           // calls that may wait [Most]
 	Linger time.Duration // the longest wait for calls that are expected back [1ms]
 }
 
@@ -52,10 +53,13 @@ func NewGroup[J, R any](o GroupOptions[J, R]) *Group[J, R] {
 	if o.Most == 0 {
 		o.Most = 256
 	}
+	if o.Depth == 0 {
+		o.Depth = o.Most
+	}
 	if o.Linger == 0 {
 		o.Linger = time.Millisecond
 	}
-	g := &Group[J, R]{o: o, queue: make(chan *Call[J, R], o.Most), stop: make(chan struct{}), done: make(chan struct{})}
+	g := &Group[J, R]{o: o, queue: make(chan *Call[J, R], o.Depth), stop: make(chan struct{}), done: make(chan struct{})}
 	go g.run()
 	return g
 }
@@ -174,12 +178,14 @@ func (g *Group[J, R]) turn(first *Call[J, R], want int) (int, time.Duration) {
 	return max(1, len(taken)), g.o.Write(taken)
 }
 
+// drain writes what was queued before Close, and gives Write a last turn for what it had put off.
 func (g *Group[J, R]) drain() {
 	for {
 		select {
 		case c := <-g.queue:
 			g.turn(c, 1)
 		default:
+			g.o.Write(nil)
 			return
 		}
 	}

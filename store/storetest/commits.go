@@ -113,7 +113,7 @@ func testConflict(t *testing.T, h *house) {
 		store.Delete("sessions", "s", store.Any),
 		store.Put("sessions", "t", nil, store.Cond(rev), kept),
 		store.Put("families", "f", nil, store.Absent, kept),
-		store.Check("codes", "a", store.Absent))
+		store.Check("codes", "z", store.Cond(rev)))
 	h.wantValue(t, "codes", "a", "old")
 	h.wantValue(t, "sessions", "s", "old")
 	h.wantAbsent(t, "families", "f")

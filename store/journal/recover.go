@@ -1,0 +1,117 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"fedbroker/store"
+)
+
+// recheckBytes is how much of the newest lines Open checks, always whole segments and at least the last: a fraction of a second,
+// where all of a large journal would take minutes.
+const recheckBytes = 64 << 20
+
+// recover finds the head and opens the last segment behind its last whole line.
+func (j *Journal) recover() error {
+	list, err := segments(j.o.Dir)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		j.head.Log = store.NewKey(j.o.Now())
+		f, err := createSegment(j.o.Dir, 1)
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		j.w.file = f
+		return nil
+	}
+	from, head, err := startOfCheck(list)
+	if err != nil {
+		return err
+	}
+	for i, s := range list[from:] {
+		size, err := s.follow(&head, func(*Line) error { return nil })
+		if err != nil {
+			return fmt.Errorf("the chain is broken, and nothing will be written behind the break: %w", err)
+		}
+		if from+i == len(list)-1 {
+			err = j.adopt(s, size)
+		} else {
+			err = wholeSegment(s, size)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if j.head = head; head.Seq == 0 {
+		j.head.Log = store.NewKey(j.o.Now())
+	}
+	return nil
+}
+
+// startOfCheck returns the segment from which to check, and the head before it, which the segment's first line states.
+func startOfCheck(list []segment) (from int, h Head, err error) {
+	var total int64
+	for from = len(list) - 1; from > 0; from-- {
+		info, err := os.Stat(list[from].path)
+		if err != nil {
+			return 0, h, fmt.Errorf("journal: %w", err)
+		}
+		if total += info.Size(); total >= recheckBytes {
+			break
+		}
+	}
+	if from == 0 {
+		return 0, Head{}, nil
+	}
+	_, err = list[from].walk(func(raw []byte) error {
+		var l Line
+		if err := l.parse(raw); err != nil {
+			return err
+		}
+		h = Head{Log: l.Log, Seq: list[from].first - 1, Hash: l.Prev}
+		return errStop
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return 0, h, err
+	}
+	return from, h, nil
+}
+
+// wholeSegment refuses a torn line where no crash can have left one: a new segment is begun only behind a synced one.
+func wholeSegment(s segment, size int64) error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if info.Size() != size {
+		return fmt.Errorf("journal %s: the chain is broken: %d bytes behind the last line of a finished segment", s.path, info.Size()-size)
+	}
+	return nil
+}
+
+// adopt opens the last segment for writing and cuts a torn line off. Nobody was told that it is there: it was not synced.
+func (j *Journal) adopt(s segment, size int64) error {
+	f, err := os.OpenFile(s.path, os.O_WRONLY, segmentMode)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j.w.file, j.w.size = f, size
+	info, err := f.Stat()
+	if err == nil && info.Size() > size {
+		j.recovered = info.Size() - size
+		j.w.dirty = true
+		err = j.repair()
+	}
+	if err == nil {
+		// Whole lines of a group that was never acknowledged may follow the last synced one: they are lines from now on, so
+		// they must be as durable as those that will be chained to them.
+		err = errors.Join(f.Sync(), syncDir(j.o.Dir))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("journal %s: %w", s.path, err), f.Close())
+	}
+	return nil
+}
