@@ -73,6 +73,20 @@ func (a *Activation) Changed(name string) error {
 	return v.judge(name, v.m[name], &left)
 }
 
+// inexact names a member whose numbers no CEL number holds, if the program could meet it without naming it. (Where it is named, find gives
+// an error. Inside of a list or a map CEL would swallow that error, and [claims] == [{}] be true.)
+func (a *Activation) inexact(r Reads) string {
+	for _, at := range [...]struct {
+		reads *Members
+		view  *view
+	}{{&r.Claims, &a.claims}, {&r.Principal, &a.principal}, {&r.Actor, &a.actor}, {&r.Request, &a.request}} {
+		if at.reads.All && len(at.view.inexact) > 0 {
+			return at.view.inexact[0]
+		}
+	}
+	return ""
+}
+
 func (v *view) judge(name string, value any, left *int) error {
 	exact, err := measure(value, 1, left)
 	if err != nil {

@@ -114,7 +114,7 @@ func (e *Env) Compile(source string) (*Program, error) {
 	if out := checked.OutputType(); !e.options.Value && !out.IsExactType(cel.BoolType) {
 		return nil, fmt.Errorf("want a bool, got %s", out)
 	}
-	program, err := e.cel.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	program, err := e.cel.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(dispatchCost{}), cel.CostLimit(maxCost))
 	if err != nil {
 		return nil, oneLine(err)
 	}
@@ -174,6 +174,9 @@ func (p *Program) Value(a *Activation) (any, error) {
 
 // eval runs the program. cel-go itself turns a panic inside an evaluation into an error.
 func (p *Program) eval(a *Activation) (ref.Val, error) {
+	if name := a.inexact(p.reads); name != "" {
+		return nil, &EvalError{Source: p.source, Err: fmt.Errorf("%s: a number that cannot be compared exactly", name)}
+	}
 	out, _, err := p.program.Eval(bindings{a: a, types: p.types})
 	if err != nil {
 		return nil, &EvalError{Source: p.source, Err: err}

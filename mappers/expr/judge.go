@@ -14,14 +14,13 @@ import (
 // maxExact bounds the integers that float64 tells apart: beyond it …992 and …993 are one number.
 const maxExact = 1 << 53
 
-// functions are the ones an expression may call. What is missing is missing on purpose: conversions that lose digits (double, int),
-// everything about time, and functions whose output can outgrow their input by multiplication before its cost is known (replace, format).
+// functions are the ones an expression may call. What is missing is missing on purpose: conversions and arithmetic that lose digits
+// (double, int, *, /), everything about time, and functions whose output can outgrow their input by multiplication before its cost is known (replace, format).
 var functions = map[string]bool{
 	operators.Conditional: true, operators.LogicalAnd: true, operators.LogicalOr: true, operators.LogicalNot: true,
 	operators.Equals: true, operators.NotEquals: true, operators.Less: true, operators.LessEquals: true,
 	operators.Greater: true, operators.GreaterEquals: true, operators.In: true, operators.Index: true,
-	operators.Add: true, operators.Subtract: true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true,
-	operators.Negate: true, operators.NotStrictlyFalse: true,
+	operators.Add: true, operators.Subtract: true, operators.Negate: true, operators.NotStrictlyFalse: true,
 	"size": true, "contains": true, "startsWith": true, "endsWith": true, "matches": true, "dyn": true, "type": true,
 	"list": true, "str": true,
 	"lowerAscii": true, "upperAscii": true, "trim": true, "split": true, "join": true, "substring": true, "indexOf": true,
@@ -38,6 +37,8 @@ func (e *Env) judge(tree *ast.AST) error {
 		switch x.Kind() {
 		case ast.CallKind:
 			err = judgeCall(x.AsCall())
+		case ast.StructKind: // google.protobuf.Timestamp{} and its like
+			err = fmt.Errorf("want no message, got %s", x.AsStruct().TypeName())
 		case ast.ComprehensionKind:
 			err = judgeLoop(x.AsComprehension())
 		case ast.LiteralKind:

@@ -42,11 +42,8 @@ func (v *view) find(name string) (ref.Val, bool) {
 	return adapter{}.NativeToValue(value), true
 }
 
-// whole is the map as a plain CEL map, for the rare expression that uses it as one.
-func (v *view) whole() ref.Val {
-	if len(v.inexact) > 0 {
-		return types.NewErr("%s: a number that cannot be compared exactly", v.inexact[0])
-	}
+// whole is the map as a plain CEL map, for the rare expression that uses it as one; no program that does so runs on an inexact map.
+func (v *view) whole() traits.Mapper {
 	m := v.m
 	if _, found := m["email"]; found && v.hidden("email") {
 		m = maps.Clone(m)
@@ -80,12 +77,7 @@ func (v *view) Contains(key ref.Val) ref.Val {
 }
 
 // Size is part of traits.Sizer.
-func (v *view) Size() ref.Val {
-	if m, ok := v.whole().(traits.Sizer); ok {
-		return m.Size()
-	}
-	return v.whole()
-}
+func (v *view) Size() ref.Val { return v.whole().Size() }
 
 // Iterator is part of traits.Iterable. Names come in order, so that a result can never depend on a map's.
 func (v *view) Iterator() traits.Iterator {
@@ -101,16 +93,10 @@ func (v *view) Iterator() traits.Iterator {
 
 // Equal is part of ref.Val.
 func (v *view) Equal(other ref.Val) ref.Val {
-	whole := v.whole()
-	if types.IsError(whole) {
-		return whole
-	}
 	if o, ok := other.(*view); ok {
-		if other = o.whole(); types.IsError(other) {
-			return other
-		}
+		other = o.whole()
 	}
-	return whole.Equal(other)
+	return v.whole().Equal(other)
 }
 
 // ConvertToType is part of ref.Val.
