@@ -161,6 +161,7 @@ func TestGroups(t *testing.T) {
 		{"absent", mappers.Spec{Kind: "groups", From: "missing"}, claims, mappers.Claims{}, ""},
 		{"keep", mappers.Spec{Kind: "groups", Keep: []string{"eng-.*"}}, claims, list("acme:eng-ord", "acme:eng-bil"), ""},
 		{"keep is anchored", mappers.Spec{Kind: "groups", Keep: []string{"eng|ops"}}, claims, list("acme:ops"), ""},
+		{"each of several keeps is anchored", mappers.Spec{Kind: "groups", Keep: []string{"eng", "ord", "op"}}, claims, list(), ""},
 		{"keep is anchored with flags", mappers.Spec{Kind: "groups", Keep: []string{"(?m)^ops$"}}, mappers.Claims{"groups": []any{"ops\nx"}}, list(), ""},
 		{"keep nothing", mappers.Spec{Kind: "groups", Keep: []string{"x"}}, claims, list(), ""},
 		{"keep sees the name before rename and prefix", mappers.Spec{Kind: "groups", Keep: []string{"ops"}, Rename: map[string]string{"ops": "sre"}}, claims, list("acme:sre"), ""},
@@ -227,10 +228,16 @@ func TestCEL(t *testing.T) {
 }
 
 func TestCELSeesNumbersThatAStepCopied(t *testing.T) {
-	c := chain(t, specs(mappers.Spec{Kind: "rename", From: "huge", To: "x"}, mappers.Spec{Kind: "require", Expression: `principal.x != 5`}))
-	var step *mappers.StepError
-	if _, err := c.Run(mappers.Claims{"huge": json.Number("1e400")}, nil); !errors.As(err, &step) || step.Index != 1 {
-		t.Errorf("want a *StepError of step 1, got %v", err)
+	c := chain(t, specs(
+		mappers.Spec{Kind: "rename", From: "huge", To: "x"},
+		mappers.Spec{Kind: "require", Expression: `principal.x == 9007199254740993 || true`},
+		mappers.Spec{Kind: "require", Expression: `principal.x == 9007199254740993`},
+	))
+	for _, huge := range []any{float64(1 << 53), json.Number("9007199254740993.0"), []any{json.Number("1e400")}} {
+		var step *mappers.StepError
+		if r, err := c.Run(mappers.Claims{"huge": huge}, nil); !errors.As(err, &step) || step.Index != 2 {
+			t.Errorf("%v: want a *StepError of step 2, got %v, %v", huge, r, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -183,20 +184,17 @@ func (b bindings) ResolveName(name string) (any, bool) {
 	return nil, false
 }
 
-// declared resolves "claims.x", whose type the checker trusted.
-func (b bindings) declared(name string, t Type) (any, bool) {
-	from, member := &b.a.claims, ""
-	if n := len("claims."); name[:n] == "claims." {
-		member = name[n:]
-	} else {
-		from, member = &b.a.request, name[len("request."):]
+// declared resolves the qualified name of a member whose type the checker trusted.
+func (b bindings) declared(qualified string, t Type) (any, bool) {
+	variable, member, _ := strings.Cut(qualified, ".")
+	member = strings.TrimPrefix(member, "@")
+	from := &b.a.claims
+	if variable == "request" {
+		from = &b.a.request
 	}
 	value, found := from.find(member)
-	if !found {
-		return nil, false
+	if found && !t.holds(from.m[member]) {
+		return types.NewErr("%s[%q]: want %s, got another type", variable, member, t.cel()), true
 	}
-	if !t.holds(from.m[member]) {
-		return types.NewErr("%s: want %s, got another type", name, t.cel()), true
-	}
-	return value, true
+	return value, found
 }

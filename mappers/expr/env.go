@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -57,20 +58,31 @@ func NewEnv(o Options) (*Env, error) {
 
 // qualifiedTypes names each declared claim as CEL's checker does: a variable "claims.x" wins over member x of the variable claims, which
 // is how a member of a map gets a type of its own.
-func qualifiedTypes(declared map[string]Type) map[string]Type { return qualified("claims.", declared) }
+func qualifiedTypes(declared map[string]Type) map[string]Type { return qualified("claims", declared) }
 
 func qualifiedRequest(declared map[string]Type) map[string]Type {
-	return qualified("request.", declared)
+	return qualified("request", declared)
 }
 
-func qualified(prefix string, declared map[string]Type) map[string]Type {
+func qualified(variable string, declared map[string]Type) map[string]Type {
 	out := make(map[string]Type, len(declared))
 	for name, t := range declared {
 		if t != Dyn {
-			out[prefix+name] = t
+			out[qualifiedName(variable, name)] = t
 		}
 	}
 	return out
+}
+
+var identifier = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_]*)$`)
+
+// qualifiedName sets names that are no identifiers apart by "@", which no expression can hold: the claim "kubernetes.io" is
+// claims["kubernetes.io"] and never claims.kubernetes.io.
+func qualifiedName(variable, member string) string {
+	if identifier.MatchString(member) {
+		return variable + "." + member
+	}
+	return variable + ".@" + member
 }
 
 func (t Type) cel() *cel.Type {

@@ -218,6 +218,33 @@ func TestDeclaredTypeIsHeldAtRunTime(t *testing.T) {
 	}
 }
 
+func TestDeclaredNamesNeedNotBeIdentifiers(t *testing.T) {
+	o := expr.Options{ClaimTypes: map[string]expr.Type{"kubernetes.io": expr.Map, "https://x.example/r": expr.String, "@a": expr.String}}
+	refused(t, `claims["kubernetes.io"] == "x"`, o, "no matching overload")
+	refused(t, `claims["https://x.example/r"] == 5`, o, "no matching overload")
+	in := expr.Input{Claims: map[string]any{
+		"kubernetes.io": map[string]any{"namespace": "ns"}, "https://x.example/r": "r", "@a": "at", "a": "plain",
+		"kubernetes": map[string]any{"io": map[string]any{"namespace": "other"}},
+	}}
+	for source, name := range map[string]string{
+		`claims["kubernetes.io"].namespace == "ns"`:                   "kubernetes.io",
+		`claims["kubernetes.io"]["namespace"] == "ns"`:                "kubernetes.io",
+		`claims.kubernetes.io.namespace == "other"`:                   "kubernetes",
+		`claims["https://x.example/r"] == "r"`:                        "https://x.example/r",
+		`claims["@a"] == "at"`:                                        "@a",
+		`claims.a == "plain"`:                                         "a",
+		`has(claims.kubernetes.io) && !has(claims.kubernetes.absent)`: "kubernetes",
+	} {
+		p := compile(t, source, o)
+		if got := outcome(t, p, in); got != "true" {
+			t.Errorf("%s: want true, got %s", source, got)
+		}
+		if got := p.Reads().Claims; !reflect.DeepEqual(got, expr.Members{Names: []string{name}}) {
+			t.Errorf("%s: want %q read, got %+v", source, name, got)
+		}
+	}
+}
+
 func TestChangedJudgesAnew(t *testing.T) {
 	principal := map[string]any{}
 	a := activation(t, expr.Input{Principal: principal})

@@ -14,8 +14,9 @@ import (
 // maxExact bounds the integers that float64 tells apart: beyond it …992 and …993 are one number.
 const maxExact = 1 << 53
 
-// functions are the ones an expression may call. What is missing is missing on purpose: conversions and arithmetic that lose digits
-// (double, int, *, /), everything about time, and functions whose output can outgrow their input by multiplication before its cost is known (replace, format).
+// functions are the ones an expression may call. What is missing is missing on purpose: conversions and arithmetic that lose digits (double,
+// int, *, /), everything about time, and functions whose output can outgrow their input by multiplication before its cost is known (replace,
+// format).
 var functions = map[string]bool{
 	operators.Conditional: true, operators.LogicalAnd: true, operators.LogicalOr: true, operators.LogicalNot: true,
 	operators.Equals: true, operators.NotEquals: true, operators.Less: true, operators.LessEquals: true,
@@ -120,7 +121,7 @@ func (e *Env) qualify(root ast.Expr) {
 			return
 		}
 		if variable, member, ok := memberOf(x); ok {
-			if name := variable + "." + member; declared[name] != Dyn {
+			if name := qualifiedName(variable, member); declared[name] != Dyn {
 				x.SetKindCase(factory.NewIdent(x.ID(), name))
 			}
 		}

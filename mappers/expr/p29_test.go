@@ -187,17 +187,19 @@ func TestP29_OwnerIsPinnedAtTheTop(t *testing.T) {
 		{`claims.owner_id == "1"`, true},
 		{`claims.owner_id in ["1", "2"] && claims.ref == "x"`, true},
 		{`claims.ref == "x" && "1" == claims.owner_id`, true},
-		{`claims.owner == "1"`, false},                                // a name, not an id
-		{`claims.owner_id == "1" || claims.ref == "x"`, false},        // another way to true
-		{`!(claims.owner_id == "1")`, false},                          // the contrary
-		{`claims.owner_id != "1"`, false},                             //
-		{`claims.owner_id == claims.other`, false},                    // not a literal
-		{`claims.owner_id in ["1", claims.other]`, false},             //
-		{`claims.owner_id in []`, false},                              // says nothing
-		{`claims.owner_id == ""`, false},                              //
-		{`claims.owner_id in claims.list`, false},                     //
-		{`"1" in claims.owner_id`, false},                             // the claim is the list
-		{`principal.owner_id == "1"`, false},                          // not the upstream's
+		{`claims.owner == "1"`, false},                         // a name, not an id
+		{`claims.owner_id == "1" || claims.ref == "x"`, false}, // another way to true
+		{`!(claims.owner_id == "1")`, false},                   // the contrary
+		{`claims.owner_id != "1"`, false},                      //
+		{`claims.owner_id == claims.other`, false},             // not a literal
+		{`claims.owner_id in ["1", claims.other]`, false},      //
+		{`claims.owner_id in []`, false},                       // says nothing
+		{`claims.owner_id == ""`, false},                       //
+		{`claims.owner_id in claims.list`, false},              //
+		{`"1" in claims.owner_id`, false},                      // the claim is the list
+		{`principal.owner_id == "1"`, false},                   // not the upstream's
+		{`str(has(claims.owner_id)) == "true"`, false},
+		{`str("owner_id" in claims) == "true"`, false},
 		{`has(claims.owner_id) == true`, false},                       //
 		{`("owner_id" in claims) == true`, false},                     //
 		{`claims.owner_id.startsWith("1")`, false},                    //

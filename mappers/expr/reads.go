@@ -54,7 +54,7 @@ func memberOf(x ast.Expr) (variable, member string, ok bool) {
 	switch x.Kind() {
 	case ast.IdentKind: // the checker's name of a declared claim
 		variable, member, ok = strings.Cut(strings.TrimPrefix(x.AsIdent(), "."), ".")
-		return variable, member, ok && isVariable(variable)
+		return variable, strings.TrimPrefix(member, "@"), ok && isVariable(variable)
 	case ast.SelectKind:
 		variable = identOf(x.AsSelect().Operand())
 		return variable, x.AsSelect().FieldName(), isVariable(variable)

@@ -88,7 +88,7 @@ func (v *view) Iterator() traits.Iterator {
 		}
 	}
 	slices.Sort(names)
-	return types.NewStringList(adapter{}, names).(traits.Lister).Iterator()
+	return types.NewStringList(adapter{}, names).Iterator()
 }
 
 // Equal is part of ref.Val.
