@@ -12,6 +12,7 @@ import (
 // Chain is the compiled pipeline of one upstream, or of one client. It is immutable and safe for concurrent use.
 type Chain struct {
 	client   bool
+	unfit    bool // it did not compile
 	steps    []step
 	email    emailRule
 	targets  map[string]bool   // claims that its steps may make
@@ -32,9 +33,14 @@ const (
 	stagePrefix  = "prefix"
 )
 
+var errUnfit = errors.New("the chain did not compile")
+
 // Run maps verified claims, which it does not write. tr may be nil, which costs nothing. The error is a *RefusedError (a require step does
 // not hold) or a *StepError (a step has no result for these claims).
 func (c *Chain) Run(claims Claims, tr *Trace) (Result, error) {
+	if c.unfit {
+		return Result{}, &StepError{Index: -1, Kind: stageInput, Err: errUnfit}
+	}
 	r := Result{View: c.email.view(claims), Principal: make(Claims, len(c.targets)+len(profile))}
 	a, err := expr.NewActivation(expr.Input{Claims: r.View, Principal: r.Principal})
 	if err != nil {

@@ -52,9 +52,14 @@ type builder struct {
 }
 
 // Compile checks the options and builds the chain. It reports every problem, with a path relative to the upstream or client, such as
-// "mappers[2].expression". The chain is fit for use only if nothing was reported.
-func Compile(o Options, bad func(path, format string, args ...any)) *Chain {
-	c := &Chain{client: o.Client, email: newEmailRule(o, bad), targets: map[string]bool{}, prefixes: map[string]string{}}
+// "mappers[2].expression". A chain of which anything was reported refuses every identity.
+func Compile(o Options, report func(path, format string, args ...any)) *Chain {
+	c := &Chain{client: o.Client, targets: map[string]bool{}, prefixes: map[string]string{}}
+	bad := func(path, format string, args ...any) {
+		c.unfit = true
+		report(path, format, args...)
+	}
+	c.email = newEmailRule(o, bad)
 	if !o.Client && o.Upstream == "" {
 		bad("name", "want the upstream's name, got none")
 	}

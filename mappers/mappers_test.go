@@ -162,6 +162,7 @@ func TestGroups(t *testing.T) {
 		{"keep", mappers.Spec{Kind: "groups", Keep: []string{"eng-.*"}}, claims, list("acme:eng-ord", "acme:eng-bil"), ""},
 		{"keep is anchored", mappers.Spec{Kind: "groups", Keep: []string{"eng|ops"}}, claims, list("acme:ops"), ""},
 		{"each of several keeps is anchored", mappers.Spec{Kind: "groups", Keep: []string{"eng", "ord", "op"}}, claims, list(), ""},
+		{"a flag ends with its pattern", mappers.Spec{Kind: "groups", Keep: []string{"(?i)x", "OPS"}}, claims, list(), ""},
 		{"keep is anchored with flags", mappers.Spec{Kind: "groups", Keep: []string{"(?m)^ops$"}}, mappers.Claims{"groups": []any{"ops\nx"}}, list(), ""},
 		{"keep nothing", mappers.Spec{Kind: "groups", Keep: []string{"x"}}, claims, list(), ""},
 		{"keep sees the name before rename and prefix", mappers.Spec{Kind: "groups", Keep: []string{"ops"}, Rename: map[string]string{"ops": "sre"}}, claims, list("acme:sre"), ""},
@@ -310,6 +311,10 @@ func TestProblemsAreAllReported(t *testing.T) {
 			got := problems(o)
 			if len(got) != len(tt.want) {
 				t.Fatalf("want %q, got %q", tt.want, got)
+			}
+			unfit := mappers.Compile(o, func(string, string, ...any) {})
+			if r, err := unfit.Run(mappers.Claims{}, nil); err == nil {
+				t.Errorf("want no result of a chain with problems, got %v", r)
 			}
 			for i, want := range tt.want {
 				if !strings.HasPrefix(got[i], "mappers[1]."+want) {
