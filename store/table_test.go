@@ -258,6 +258,20 @@ func TestTable_SeveralTablesShareACommit(t *testing.T) {
 	}
 }
 
+func TestTable_ALostConditionIsNotTriedAgain(t *testing.T) {
+	b := newBench(t)
+	b.put(t, "s1", session{Subject: "a"}, store.Absent, forever)
+	sealer, _ := store.NewSealer([]store.SealKey{{ID: "k", Key: [32]byte{1}}})
+	r := &racing{Engine: b.engine}
+	mine, err := store.NewTable[session](r, options(sealer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mine.Put(t.Context(), "s1", session{}, store.Absent, forever); !errors.Is(err, store.ErrConflict) || r.n != -1 {
+		t.Errorf("got %v after %d commits, want a conflict after 1", err, -r.n)
+	}
+}
+
 // racing changes the row just before each of the first n commits.
 type racing struct {
 	store.Engine

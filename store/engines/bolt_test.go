@@ -161,6 +161,36 @@ func TestBolt_ExpiryIndexHoldsOneEntryForEachRecord(t *testing.T) {
 	}
 }
 
+// TestBolt_SweepOutlivesEntriesWithoutTheirRecord: they must neither stop it nor cost a record.
+func TestBolt_SweepOutlivesEntriesWithoutTheirRecord(t *testing.T) {
+	now := time.Unix(1_900_000_000, 0)
+	e := openAt(t, "bbolt", boltPath(t), func() time.Time { return now }).(*boltEngine)
+	put(t, e, "live", "v", now.Add(time.Hour))
+	err := e.db.Update(func(tx *bolt.Tx) error {
+		for _, k := range [][]byte{[]byte("live"), []byte("gone")} {
+			if err := tx.Bucket(expiryBucket).Put(expiryKey(now.UnixNano()-1, []byte("codes"), k), nil); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(expiryBucket).Put(expiryKey(now.UnixNano()-1, []byte("never_made"), []byte("k")), nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := e.Sweep(t.Context(), 10); n != 0 || err != nil {
+		t.Errorf("sweep removed %d, %v", n, err)
+	}
+	if rec, err := e.Get(t.Context(), "codes", "live"); err != nil || string(rec.Value) != "v" {
+		t.Errorf("get: %+v, %v", rec, err)
+	}
+	_ = e.db.View(func(tx *bolt.Tx) error {
+		if n := tx.Bucket(expiryBucket).Inspect().KeyN; n != 1 {
+			t.Errorf("%d entries, want the live record's own", n)
+		}
+		return nil
+	})
+}
+
 // TestBolt_LatchesWhenAFailedCommitIsVisible: after a failed sync of the meta page readers would see what may not be on the disk.
 func TestBolt_LatchesWhenAFailedCommitIsVisible(t *testing.T) {
 	e := openAt(t, "bbolt", boltPath(t), time.Now).(*boltEngine)

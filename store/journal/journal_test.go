@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -212,6 +213,9 @@ func TestOpen_CutsATornLastLine(t *testing.T) {
 		if j.Recovered() != int64(len(torn)) {
 			t.Errorf("recovered %d bytes, want %d", j.Recovered(), len(torn))
 		}
+		if raw := read(t, path); !bytes.HasSuffix(raw, []byte("}\n")) {
+			t.Error("the torn line is still there")
+		}
 		appendN(t, j, 4, 1)
 		wantLines(t, dir, 4)
 		closeJournal(t, j)
@@ -258,15 +262,25 @@ var tampered = []struct {
 		raw := read(t, s[1])
 		overwrite(t, s[1], raw[:len(raw)-5])
 	}},
+	{"the beginning of a line behind a finished segment", func(t *testing.T, _ string, s []string) {
+		overwrite(t, s[0], append(read(t, s[0]), `{"v":1`...))
+	}},
 	{"a line of another version", func(t *testing.T, _ string, s []string) {
 		overwrite(t, s[2], bytes.Replace(read(t, s[2]), []byte(`{"v":1`), []byte(`{"v":2`), 1))
 	}},
-	{"a space in a line", func(t *testing.T, _ string, s []string) {
-		overwrite(t, s[2], bytes.Replace(read(t, s[2]), []byte(`,"kind"`), []byte(`, "kind"`), 1))
+	{"a number written otherwise", func(t *testing.T, _ string, s []string) {
+		raw := read(t, s[2])
+		at := bytes.LastIndex(raw, []byte(`"at":`)) + len(`"at":`)
+		overwrite(t, s[2], slices.Insert(raw, at, '0'))
+	}},
+	{"a segment renamed", func(t *testing.T, dir string, s []string) {
+		if err := os.Rename(s[len(s)-1], segmentPath(dir, 999)); err != nil {
+			t.Fatal(err)
+		}
 	}},
 	{"a line of another log", func(t *testing.T, dir string, s []string) {
 		raw := read(t, s[2])
-		at := bytes.Index(raw, []byte(`"log":"`)) + len(`"log":"`)
+		at := bytes.LastIndex(raw, []byte(`"log":"`)) + len(`"log":"`) // of the last line, whose hash no other states
 		raw[at] ^= 1
 		overwrite(t, s[2], raw)
 	}},
@@ -350,4 +364,23 @@ func TestClose_WritesWhatIsQueuedAndRefusesMore(t *testing.T) {
 	if _, err := waiting.Append(t.Context(), payload(1)); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("append after close: %v", err)
 	}
+}
+
+// FuzzLine: whatever lies in a segment, reading it ends without a panic, and what is taken for a line is the one form of it.
+func FuzzLine(f *testing.F) {
+	good := Line{Log: "6b037101dcWcXDQ_CLJfCGde22CH1w", Seq: 7, Prev: sha256.Sum256(nil), At: epoch, Kind: KindEvent, Data: []byte(`{"a":"}"}`)}
+	seeds := [][]byte{good.append(nil), []byte(`{"v":1,"log":"","seq":0,"prev":"","at":0,"kind":"","data":}`), []byte(`{"v":1,"log":"`), nil}
+	var l Line
+	if err := l.parse(seeds[0]); err != nil || l.Seq != good.Seq || !bytes.Equal(l.Data, good.Data) {
+		f.Fatalf("the good seed: %+v, %v", l, err)
+	}
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var l Line
+		if err := l.parse(raw); err == nil && !bytes.Equal(l.append(nil), raw) {
+			t.Errorf("%q is taken for %+v", raw, l)
+		}
+	})
 }

@@ -108,30 +108,43 @@ func (s segment) follow(h *Head, each func(l *Line) error) (int64, error) {
 	})
 }
 
+// followAll walks all segments of list as the continuation of h, and returns how many bytes the last one's lines take. Only the
+// last may end in the midst of a line: a new segment is begun behind a synced one.
+func followAll(list []segment, h *Head, each func(l *Line) error) (last int64, err error) {
+	for i, s := range list {
+		if last, err = s.follow(h, each); err != nil {
+			return 0, err
+		}
+		if i == len(list)-1 {
+			break
+		}
+		info, err := os.Stat(s.path)
+		if err != nil {
+			return 0, err
+		}
+		if info.Size() != last {
+			return 0, fmt.Errorf("journal %s: %d bytes behind the last line of a finished segment", s.path, info.Size()-last)
+		}
+	}
+	return last, nil
+}
+
 // Scan yields all lines of the journal in dir in order, each checked to be the next link of the chain; an error ends it. It may
 // run beside a writer. A Line's Data is good until the next one.
 func Scan(dir string) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		list, err := segments(dir)
-		if err != nil {
-			yield(Line{}, err)
-			return
-		}
-		var h Head
-		for _, s := range list {
-			_, err := s.follow(&h, func(l *Line) error {
+		if err == nil {
+			var h Head
+			_, err = followAll(list, &h, func(l *Line) error {
 				if !yield(*l, nil) {
 					return errStop
 				}
 				return nil
 			})
-			if errors.Is(err, errStop) {
-				return
-			}
-			if err != nil {
-				yield(Line{}, err)
-				return
-			}
+		}
+		if err != nil && !errors.Is(err, errStop) {
+			yield(Line{}, err)
 		}
 	}
 }
@@ -144,16 +157,11 @@ func Verify(dir string) (Head, error) {
 		return Head{}, err
 	}
 	var h Head
-	for _, s := range list {
-		_, err := s.follow(&h, func(l *Line) error {
-			if !json.Valid(l.Data) {
-				return errors.New("data is not JSON")
-			}
-			return nil
-		})
-		if err != nil {
-			return h, err
+	_, err = followAll(list, &h, func(l *Line) error {
+		if !json.Valid(l.Data) {
+			return errors.New("data is not JSON")
 		}
-	}
-	return h, nil
+		return nil
+	})
+	return h, err
 }

@@ -31,19 +31,12 @@ func (j *Journal) recover() error {
 	if err != nil {
 		return err
 	}
-	for i, s := range list[from:] {
-		size, err := s.follow(&head, func(*Line) error { return nil })
-		if err != nil {
-			return fmt.Errorf("the chain is broken, and nothing will be written behind the break: %w", err)
-		}
-		if from+i == len(list)-1 {
-			err = j.adopt(s, size)
-		} else {
-			err = wholeSegment(s, size)
-		}
-		if err != nil {
-			return err
-		}
+	size, err := followAll(list[from:], &head, func(*Line) error { return nil })
+	if err != nil {
+		return fmt.Errorf("the chain is broken, and nothing will be written behind the break: %w", err)
+	}
+	if err := j.adopt(list[len(list)-1], size); err != nil {
+		return err
 	}
 	if j.head = head; head.Seq == 0 {
 		j.head.Log = store.NewKey(j.o.Now())
@@ -78,18 +71,6 @@ func startOfCheck(list []segment) (from int, h Head, err error) {
 		return 0, h, err
 	}
 	return from, h, nil
-}
-
-// wholeSegment refuses a torn line where no crash can have left one: a new segment is begun only behind a synced one.
-func wholeSegment(s segment, size int64) error {
-	info, err := os.Stat(s.path)
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if info.Size() != size {
-		return fmt.Errorf("journal %s: the chain is broken: %d bytes behind the last line of a finished segment", s.path, info.Size()-size)
-	}
-	return nil
 }
 
 // adopt opens the last segment for writing and cuts a torn line off. Nobody was told that it is there: it was not synced.
