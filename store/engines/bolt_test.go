@@ -166,8 +166,9 @@ func TestBolt_SweepOutlivesEntriesWithoutTheirRecord(t *testing.T) {
 	now := time.Unix(1_900_000_000, 0)
 	e := openAt(t, "bbolt", boltPath(t), func() time.Time { return now }).(*boltEngine)
 	put(t, e, "live", "v", now.Add(time.Hour))
+	put(t, e, "kept", "v", time.Time{})
 	err := e.db.Update(func(tx *bolt.Tx) error {
-		for _, k := range [][]byte{[]byte("live"), []byte("gone")} {
+		for _, k := range [][]byte{[]byte("live"), []byte("kept"), []byte("gone")} {
 			if err := tx.Bucket(expiryBucket).Put(expiryKey(now.UnixNano()-1, []byte("codes"), k), nil); err != nil {
 				return err
 			}
