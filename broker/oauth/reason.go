@@ -1,0 +1,38 @@
+package oauth
+
+// Reason is why a request was refused, for log, metric, journal and trace; never on the wire. The set is closed.
+type Reason string
+
+// The reasons, in the order in which the token endpoint judges.
+const (
+	ReasonFormRules         Reason = "form_rules"         // method, media type, size, repeated parameter, two authentications
+	ReasonRateLimit         Reason = "rate_limit"         // a limit of requests was passed
+	ReasonClientCredentials Reason = "client_credentials" // client authentication failed or is absent
+	ReasonGrantType         Reason = "grant_type"         // a grant type that is not served
+	ReasonGrantNotAllowed   Reason = "grant_not_allowed"  // the client may not use the grant, or no rule names it
+	ReasonParameter         Reason = "parameter"          // a parameter of the grant is missing or wrong
+	ReasonToken             Reason = "token"              // a token is malformed or bad in a way that has no reason of its own
+	ReasonTokenClass        Reason = "token_class"        // a token of a class that may not stand here
+	ReasonTokenIssuer       Reason = "token_issuer"       // no upstream of the policy speaks for the token
+	ReasonTokenAudience     Reason = "token_audience"     // the token is not meant for this exchange
+	ReasonTokenTime         Reason = "token_time"         // expired, not yet valid, or too little life left
+	ReasonTokenReused       Reason = "token_reused"       // one token as client credential and as subject
+	ReasonSignature         Reason = "signature"
+	ReasonConfirmation      Reason = "confirmation"     // sender-constrained, and no proof is possible
+	ReasonRevoked           Reason = "revoked"          // the token or something it descends from is revoked
+	ReasonKeysUnavailable   Reason = "keys_unavailable" // the upstream's keys can't be had now
+	ReasonRevocationStale   Reason = "revocation_stale" // the revocation set is too old to judge by
+	ReasonTarget            Reason = "target"           // the requester reaches the target by no rule
+	ReasonRequire           Reason = "require"          // a mapper refused the identity
+	ReasonMapping           Reason = "mapping"          // a mapper could not be carried out
+	ReasonSelector          Reason = "selector"         // no rule for this subject, requester and target
+	ReasonTokenType         Reason = "token_type"       // no rule issues the requested token type
+	ReasonActor             Reason = "actor"            // an actor where impersonation is the rule
+	ReasonCondition         Reason = "condition"        // no rule's condition holds
+	ReasonLineage           Reason = "lineage"          // too many ancestors
+	ReasonScope             Reason = "scope"
+	ReasonReplay            Reason = "replay"      // a one-shot token without id, or spent
+	ReasonNotDurable        Reason = "not_durable" // a record could not be made durable
+	ReasonUnavailable       Reason = "unavailable" // something else that passes
+	ReasonInternal          Reason = "internal"
+)

@@ -1,0 +1,52 @@
+package oauth
+
+import (
+	"net/netip"
+	"time"
+)
+
+// TokenRequest is one request to the token endpoint, past the form rules. The pipeline fills Requester once the client is known.
+type TokenRequest struct {
+	DecisionID  string
+	GrantType   string // wire form
+	Form        Form
+	Credentials Credentials
+	Requester   Requester
+	Peer        netip.Addr
+	Now         time.Time // the one clock reading that the whole request is judged by
+}
+
+// Requester is who asks, authenticated; or nobody, if Anonymous.
+type Requester struct {
+	ClientID          string   // "" if anonymous
+	Identifiers       []string // resource names that this client is
+	Audiences, Scopes []string // the bounds of its own authority (client_credentials), not of an exchange
+	Public            bool
+	Anonymous         bool
+	CredentialTokenID string // jose token id of the assertion it authenticated by; "" if none
+}
+
+// Is tells whether name is the requester's client id or one of its identifiers.
+func (r Requester) Is(name string) bool {
+	if r.Anonymous || name == "" {
+		return false
+	}
+	if name == r.ClientID {
+		return true
+	}
+	for _, id := range r.Identifiers {
+		if name == id {
+			return true
+		}
+	}
+	return false
+}
+
+// TokenResponse is a successful answer (RFC 6749 §5.1, RFC 8693 §2.2.1). Scope is always stated, also when it is empty.
+type TokenResponse struct {
+	AccessToken     string `json:"access_token"`
+	IssuedTokenType string `json:"issued_token_type,omitempty"` // of a token exchange only
+	TokenType       string `json:"token_type"`
+	ExpiresIn       int64  `json:"expires_in"` // seconds
+	Scope           string `json:"scope"`
+}
