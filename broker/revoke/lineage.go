@@ -1,0 +1,189 @@
+package revoke
+
+import (
+	"fmt"
+	"slices"
+)
+
+// MaxAncestors is how many ancestor token ids a token may carry; more are refused, never cut.
+const MaxAncestors = 16
+
+// Lineage is what a revocation can name of a token's ancestors, and of the token itself its rule, session and family: the
+// reserved claim lin. Each list is a sorted set. A Lineage is a value: its lists are never written to.
+type Lineage struct {
+	Tokens    []string // of ancestors: our jti, or an external token's id
+	Rules     []string
+	Clients   []string
+	Kids      []string // of our signing keys
+	Sessions  []string
+	Families  []string
+	Subjects  []string // broker subjects
+	Upstreams []string // names
+}
+
+// lists are the members of the claim in the order in which they are written.
+func (l *Lineage) lists() [8]struct {
+	name string
+	ids  *[]string
+} {
+	return [...]struct {
+		name string
+		ids  *[]string
+	}{
+		{"tok", &l.Tokens}, {"rul", &l.Rules}, {"cli", &l.Clients}, {"kid", &l.Kids},
+		{"ses", &l.Sessions}, {"fam", &l.Families}, {"sub", &l.Subjects}, {"ups", &l.Upstreams},
+	}
+}
+
+// IsZero says that the lineage names nothing.
+func (l Lineage) IsZero() bool {
+	for _, list := range l.lists() {
+		if len(*list.ids) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Union returns what any of the lineages names. It wraps ErrTooManyAncestors where that is more than a token may carry.
+func Union(all ...Lineage) (Lineage, error) {
+	var sum Lineage
+	into := sum.lists()
+	for i := range all {
+		for j, list := range all[i].lists() {
+			*into[j].ids = merge(*into[j].ids, *list.ids)
+		}
+	}
+	if n := len(sum.Tokens); n > MaxAncestors {
+		return Lineage{}, fmt.Errorf("%w: %d, at most %d", ErrTooManyAncestors, n, MaxAncestors)
+	}
+	return sum, nil
+}
+
+// merge returns a sorted set of what is in a or b, without empty ids; a is such a set already. Neither is written to.
+func merge(a, b []string) []string {
+	grown := false
+	for _, id := range b {
+		at, found := slices.BinarySearch(a, id)
+		if found || id == "" {
+			continue
+		}
+		if !grown {
+			a, grown = append(make([]string, 0, len(a)+len(b)), a...), true
+		}
+		a = slices.Insert(a, at, id)
+	}
+	return a
+}
+
+// ParseLineage reads the decoded claim lin of a token of ours; nil is the empty lineage. A member that it does not know is an
+// error: a token that names more than this program can check must not pass.
+func ParseLineage(claim any) (Lineage, error) {
+	if claim == nil {
+		return Lineage{}, nil
+	}
+	members, ok := claim.(map[string]any)
+	if !ok {
+		return Lineage{}, fmt.Errorf("lin: want an object, got %T", claim)
+	}
+	var l Lineage
+	known := 0
+	for _, list := range l.lists() {
+		member, present := members[list.name]
+		if !present {
+			continue
+		}
+		known++
+		values, ok := member.([]any)
+		if !ok {
+			return Lineage{}, fmt.Errorf("lin.%s: want a list, got %T", list.name, member)
+		}
+		ids := make([]string, len(values))
+		for i, v := range values {
+			if ids[i], ok = v.(string); !ok || ids[i] == "" {
+				return Lineage{}, fmt.Errorf("lin.%s: want non-empty strings", list.name)
+			}
+		}
+		slices.Sort(ids)
+		*list.ids = slices.Compact(ids)
+	}
+	if known != len(members) {
+		return Lineage{}, fmt.Errorf("lin: a member that is not known")
+	}
+	if n := len(l.Tokens); n > MaxAncestors {
+		return Lineage{}, fmt.Errorf("lin.tok: %w: %d, at most %d", ErrTooManyAncestors, n, MaxAncestors)
+	}
+	return l, nil
+}
+
+// Facts are everything that a revocation can name of one token: its own names, "" where there is none, and its lineage.
+type Facts struct {
+	TokenID  string // jti of ours, id of an external one
+	ClientID string
+	Subject  string // broker subject
+	Upstream string // name
+	Kid      string // of our key that signed it; "" for an external one
+	Lineage  Lineage
+}
+
+// own are the names that the token carries beside lin.
+func (f Facts) own() Lineage {
+	one := func(id string) []string {
+		if id == "" {
+			return nil
+		}
+		return []string{id}
+	}
+	return Lineage{Tokens: one(f.TokenID), Clients: one(f.ClientID), Subjects: one(f.Subject), Upstreams: one(f.Upstream), Kids: one(f.Kid)}
+}
+
+// Ancestry is what every descendant of the token carries: its lineage and its own names. It wraps ErrTooManyAncestors.
+func (f Facts) Ancestry() (Lineage, error) { return Union(f.Lineage, f.own()) }
+
+// AppendLineage appends the claim lin of the token as JSON. Names that the token carries in other claims are left out: who
+// opens it finds them there.
+func (f Facts) AppendLineage(dst []byte) []byte {
+	carried := [...]string{f.TokenID, "", f.ClientID, f.Kid, "", "", f.Subject, f.Upstream}
+	dst = append(dst, '{')
+	begun := false
+	for i, list := range f.Lineage.lists() {
+		first := true
+		for _, id := range *list.ids {
+			if id == carried[i] {
+				continue
+			}
+			if first {
+				if begun {
+					dst = append(dst, ',')
+				}
+				dst = append(append(append(dst, '"'), list.name...), `":[`...)
+				first, begun = false, true
+			} else {
+				dst = append(dst, ',')
+			}
+			dst = appendString(dst, id)
+		}
+		if !first {
+			dst = append(dst, ']')
+		}
+	}
+	return append(dst, '}')
+}
+
+// appendString appends s as a JSON string (RFC 8259 section 7). Ids are of printable characters, so that only quote and
+// backslash need care; what is below a space is escaped all the same.
+func appendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
