@@ -23,6 +23,7 @@ type Requester struct {
 	Audiences, Scopes []string // the bounds of its own authority (client_credentials), not of an exchange
 	Public            bool
 	Anonymous         bool
+	FullUpstream      bool   // its tokens name the upstream's issuer and subject, too (upstream_claim: full)
 	CredentialTokenID string // jose token id of the assertion it authenticated by; "" if none
 }
 

@@ -1,0 +1,90 @@
+package policy
+
+import (
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/revoke"
+)
+
+// Authority is what one token may say. Only Combine makes one; minting takes nothing else. What its getters return is not to be written.
+type Authority struct {
+	subject, client, rule   string
+	audiences, scopes       []string
+	issued, expires, origin time.Time
+	authTime                time.Time
+	acr                     string
+	amr                     []string
+	claims                  map[string]any
+	upstream                UpstreamRef
+	lin                     revoke.Lineage
+	parents                 []string
+	tokenType               string
+	once                    Spend
+}
+
+// UpstreamRef is the claim `upstream`; a zero Name is none.
+type UpstreamRef struct{ Name, Issuer, Subject string }
+
+// Spend is a one-shot value: (Upstream, Issuer, JTI) until Until. Upstream is "" for a token of our own.
+type Spend struct {
+	Upstream, Issuer, JTI string
+	Until                 time.Time
+}
+
+// IsZero tells that nothing made this Authority: it authorises nothing.
+func (a Authority) IsZero() bool { return a.subject == "" }
+
+// Subject is `sub`.
+func (a Authority) Subject() string { return a.subject }
+
+// ClientID is `client_id`: the requester, or anonymous:<rule id>.
+func (a Authority) ClientID() string { return a.client }
+
+// RuleID is the rule that decided; "" for a client's own authority.
+func (a Authority) RuleID() string { return a.rule }
+
+// Audiences is `aud`, at least one.
+func (a Authority) Audiences() []string { return a.audiences }
+
+// Scopes is the granted scope, in order, each once.
+func (a Authority) Scopes() []string { return a.scopes }
+
+// Scope is Scopes as the wire has it.
+func (a Authority) Scope() string { return oauth.JoinScope(a.scopes) }
+
+// IssuedAt is `iat`, in whole seconds.
+func (a Authority) IssuedAt() time.Time { return a.issued }
+
+// Expires is `exp`, in whole seconds.
+func (a Authority) Expires() time.Time { return a.expires }
+
+// OriginExpires is `origin_exp`: the exp of the chain's first own token.
+func (a Authority) OriginExpires() time.Time { return a.origin }
+
+// AuthTime is `auth_time`; zero if the subject has none.
+func (a Authority) AuthTime() time.Time { return a.authTime }
+
+// ACR is `acr`, "" if the subject has none.
+func (a Authority) ACR() string { return a.acr }
+
+// AMR is `amr`.
+func (a Authority) AMR() []string { return a.amr }
+
+// Claims are the released claims; none is reserved.
+func (a Authority) Claims() map[string]any { return a.claims }
+
+// Upstream is the claim `upstream` as this client may see it.
+func (a Authority) Upstream() UpstreamRef { return a.upstream }
+
+// Lineage is what a revocation can name of the token beside its own jti, kid, sub and upstream.
+func (a Authority) Lineage() revoke.Lineage { return a.lin }
+
+// Parents are the ids of the tokens that this one is made from.
+func (a Authority) Parents() []string { return a.parents }
+
+// IssuedType is `issued_token_type`, a token type identifier; "" where the answer has none.
+func (a Authority) IssuedType() string { return a.tokenType }
+
+// Spend is what has to be spent before the token is minted, if anything.
+func (a Authority) Spend() (Spend, bool) { return a.once, a.once.JTI != "" }

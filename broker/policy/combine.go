@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/revoke"
+	"fedbroker/mappers"
+)
+
+// ForClient decides what a client may have for itself (client_credentials): its own registration bounds it. The error is an
+// *oauth.Error: invalid_target for an audience beyond it, or for none requested of several.
+func (p *Policy) ForClient(q *oauth.Requester, targets []string, scopes string, now time.Time) (Decision, error) {
+	if q.Public || q.Anonymous || q.ClientID == "" { // RFC 6749 §4.4: confidential clients only
+		return Decision{}, oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed)
+	}
+	bound := &rule{audiences: q.Audiences, ttl: p.ttl}
+	for _, name := range q.Scopes {
+		bound.scopes = append(bound.scopes, scope{name: name})
+	}
+	if !bound.covers(targets) {
+		return Decision{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
+	}
+	if len(targets) == 0 {
+		targets = q.Audiences
+	}
+	return Decision{requester: q, scope: scopes, now: now, bound: bound, audiences: targets}, nil
+}
+
+// Combine makes the Authority of a decision: the meet of subject, requester, rule and request, never above any of them. It is the only
+// maker of one. The error is an *oauth.Error: invalid_scope, or invalid_request for what the subject cannot give.
+func Combine(d Decision) (Authority, error) {
+	if d.bound == nil || d.requester == nil || len(d.audiences) == 0 {
+		return Authority{}, errors.New("policy: a decision that nothing decided")
+	}
+	scopes, err := d.scopes()
+	if err != nil {
+		return Authority{}, err
+	}
+	a := Authority{
+		rule: d.bound.id, tokenType: d.tokenType,
+		audiences: slices.Clone(d.audiences), scopes: scopes,
+		issued: d.now.Truncate(time.Second),
+	}
+	if d.requester.Anonymous {
+		a.client = anonymousPrefix + d.bound.id
+	} else {
+		a.client = d.requester.ClientID
+	}
+	if d.subject == nil {
+		a.subject = d.requester.ClientID
+	}
+	for _, step := range [...]func(*Authority) error{d.lifetime, d.identity, d.lineage, d.spend} {
+		if err := step(&a); err != nil {
+			return Authority{}, err
+		}
+	}
+	return a, nil
+}
+
+// anonymousPrefix cannot begin a client id: those hold no colon.
+const anonymousPrefix = "anonymous:"
+
+// scopes is the request within the image of the subject's scopes under the rule's map (P17). A scope that the subject lacks adds nothing.
+func (d Decision) scopes() ([]string, error) {
+	requested, err := oauth.ParseScope(d.scope)
+	if err != nil {
+		return nil, err
+	}
+	allowed := make([]string, 0, len(d.bound.scopes))
+	for _, s := range d.bound.scopes {
+		if d.subject == nil || !d.subject.Own || intersects(s.from, d.subject.Scopes) {
+			allowed = append(allowed, s.name)
+		}
+	}
+	deny := oauth.Deny(oauth.CodeInvalidScope, oauth.ReasonScope)
+	if requested == nil {
+		if len(allowed) == 0 && len(d.bound.scopes) > 0 {
+			return nil, deny.Because(errors.New("nothing is left of the scopes"))
+		}
+		return allowed, nil
+	}
+	for _, name := range requested {
+		if !slices.Contains(allowed, name) {
+			return nil, deny.Because(fmt.Errorf("scope %q is beyond rule or subject", name))
+		}
+	}
+	return requested, nil
+}
+
+func intersects(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+// lifetime is the shortest of ttl, subject and origin (P18). Whole seconds: exp is rounded down, never up.
+func (d Decision) lifetime(a *Authority) error {
+	a.expires = a.issued.Add(d.bound.ttl)
+	s := d.subject
+	if s == nil {
+		a.origin = a.expires
+		return nil
+	}
+	if err := s.Fresh(d.now); err != nil {
+		return err
+	}
+	if s.Own || !d.bound.outlive {
+		a.expires = earlier(a.expires, s.Expires)
+	}
+	if s.Own { // a chain begins with its first own token; no descendant passes that one's exp
+		a.origin = s.OriginExpires
+		if a.origin.IsZero() {
+			a.origin = s.Expires
+		}
+		a.expires = earlier(a.expires, a.origin)
+	}
+	a.expires = a.expires.Truncate(time.Second)
+	if !s.Own {
+		a.origin = a.expires
+	}
+	if left := a.expires.Sub(a.issued); left < minLife {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonTokenTime).Because(fmt.Errorf("the result would live %v, want at least %v", left, minLife))
+	}
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// identity carries over who the subject is and how it was authenticated; nothing of it is refreshed.
+func (d Decision) identity(a *Authority) error {
+	s := d.subject
+	if s == nil {
+		return nil
+	}
+	if s.Sub == "" {
+		return errors.New("policy: a subject without sub")
+	}
+	a.subject, a.acr, a.amr, a.authTime = s.Sub, s.ACR, slices.Clone(s.AMR), s.AuthTime
+	a.upstream = UpstreamRef{Name: s.Upstream}
+	if d.requester.FullUpstream { // P6
+		a.upstream.Issuer, a.upstream.Subject = s.UpstreamIssuer, s.UpstreamSubject
+	}
+	a.claims = d.claims()
+	return nil
+}
+
+// Claims of an address and of whether it is verified: never the one without the other.
+const (
+	claimEmail         = "email"
+	claimEmailVerified = "email_verified"
+)
+
+// claims are those that the rule names, else those that a mapper made, without profile and e-mail claims (P8).
+func (d Decision) claims() map[string]any {
+	s, out := d.subject, map[string]any{}
+	give := func(name string) {
+		if v, ok := s.Principal[name]; ok && !mappers.Reserved(name) {
+			out[name] = v
+		}
+	}
+	switch {
+	case !d.bound.madeClaims:
+		for _, name := range d.bound.claims {
+			give(name)
+			if name == claimEmail { // an address that nobody vouches for says so (P5)
+				give(claimEmailVerified)
+			}
+		}
+	default:
+		for _, name := range s.Made {
+			if !mappers.ProfileClaim(name) {
+				give(name)
+			}
+		}
+	}
+	return out
+}
+
+// lineage is all that a revocation of an ancestor can name: more ancestors than fit are refused, never cut.
+func (d Decision) lineage(a *Authority) error {
+	own := revoke.Lineage{}
+	if a.rule != "" {
+		own.Rules = []string{a.rule}
+	}
+	if !d.requester.Anonymous {
+		own.Clients = []string{d.requester.ClientID}
+	}
+	if d.subject == nil {
+		a.lin = own
+		return nil
+	}
+	ancestry, err := d.subject.Facts.Ancestry()
+	if err == nil {
+		a.lin, err = revoke.Union(ancestry, own)
+	}
+	if err != nil {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonLineage).Because(err)
+	}
+	a.parents = []string{d.subject.Facts.TokenID}
+	return nil
+}
+
+// spend is the one-shot value that has to be spent before a token is minted (P24); nothing is spent here.
+func (d Decision) spend(a *Authority) error {
+	if !d.bound.singleUse {
+		return nil
+	}
+	s := d.subject
+	if s.JTI == "" {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonReplay).Because(fmt.Errorf("rule %s: a single-use subject without jti", d.bound.id))
+	}
+	a.once = Spend{Upstream: s.Upstream, Issuer: s.Issuer, JTI: s.JTI, Until: s.Expires.Add(d.leeway + spendMargin)}
+	if s.Own { // of our own, iss alone says where it comes from
+		a.once.Upstream = ""
+	}
+	return nil
+}
+
+// spendMargin covers the rounding of exp to whole seconds.
+const spendMargin = time.Second

@@ -1,0 +1,312 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/mappers"
+	"fedbroker/mappers/expr"
+)
+
+type report = func(path, format string, args ...any)
+
+// Compile judges and compiles the rules. Every problem is reported, with a path that begins `exchange[i].`; the policy is usable only if none was.
+func Compile(o Options, bad func(path, format string, args ...any)) *Policy {
+	p := &Policy{
+		rules:     make([]rule, len(o.Rules)),
+		candidate: map[candidateKey][]*rule{}, reach: map[reachKey][]*rule{},
+		requester: map[string]bool{}, upstream: map[string]expr.Members{},
+		leeway: map[string]time.Duration{"": o.Leeway}, ttl: o.AccessTTL,
+	}
+	c := compiler{options: o, upstreams: map[string]Upstream{}, clients: map[string]Client{}, ids: map[string]int{}, envs: map[string]*expr.Env{}}
+	for _, u := range o.Upstreams {
+		c.upstreams[u.Name] = u
+		p.leeway[u.Name] = u.Leeway
+	}
+	for _, cl := range o.Clients {
+		c.clients[cl.ID] = cl
+	}
+	for i, spec := range o.Rules {
+		at := fmt.Sprintf("exchange[%d].", i)
+		c.bad = func(path, format string, args ...any) { bad(at+path, format, args...) }
+		p.rules[i] = c.rule(i, spec)
+		p.unserved = append(p.unserved, unserved(at, spec)...)
+	}
+	p.index()
+	return p
+}
+
+// compiler holds what the rules of one policy are judged against.
+type compiler struct {
+	options   Options
+	upstreams map[string]Upstream
+	clients   map[string]Client
+	ids       map[string]int
+	envs      map[string]*expr.Env // by upstream; "" for own tokens
+	bad       report               // of the rule at hand
+}
+
+func (c *compiler) rule(i int, s RuleSpec) rule {
+	r := rule{position: i, id: s.ID, audit: s.Mode == modeAudit}
+	c.id(i, s.ID)
+	if s.Mode != "" && s.Mode != modeEnforce && s.Mode != modeAudit {
+		c.bad("mode", "want %s or %s, got %q", modeEnforce, modeAudit, s.Mode)
+	}
+	if s.BoundSubject != "" && s.BoundSubject != boundRefuse && s.BoundSubject != boundAccept {
+		c.bad("bound_subject", "want %s or %s, got %q", boundRefuse, boundAccept, s.BoundSubject)
+	}
+	if s.Actor != nil && s.Actor != actorNone { // delegation: the one refusal of something that is configured well
+		c.bad("actor", "want %s, got an actor: delegation is not served yet", actorNone)
+	}
+	if s.Subject == nil {
+		c.bad("subject", "want {upstream: NAME} or {issued: true}, got none")
+	} else {
+		c.subject(&r, *s.Subject)
+	}
+	if s.Requester == nil {
+		c.bad("requester", "want {clients: [ID]} or {anonymous: true}, got none")
+	} else {
+		c.requester(&r, *s.Requester)
+	}
+	if s.Grant == nil {
+		c.bad("grant.audiences", "want at least one, got none")
+	} else {
+		c.grant(&r, *s.Grant)
+	}
+	return r
+}
+
+func (c *compiler) id(i int, id string) {
+	if !validID(id) {
+		c.bad("id", "want 1 to %d characters of A-Z a-z 0-9 . _ -, got %q", maxID, id)
+		return
+	}
+	if first, taken := c.ids[id]; taken {
+		c.bad("id", "want a unique id, got %q, which exchange[%d] has, too", id, first)
+		return
+	}
+	c.ids[id] = i
+}
+
+const maxID = 64 // a rule id stands in client ids (anonymous:…), in lineages and in metric labels
+
+func validID(id string) bool {
+	for _, c := range []byte(id) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("._-", c) >= 0) {
+			return false
+		}
+	}
+	return id != "" && len(id) <= maxID
+}
+
+func (c *compiler) subject(r *rule, s SubjectSpec) {
+	r.own, r.upstream = s.Issued, s.Upstream
+	u, known := c.upstreams[s.Upstream]
+	switch {
+	case s.Upstream == "" && !s.Issued:
+		c.bad("subject", "want {upstream: NAME} or {issued: true}, got neither")
+		return
+	case s.Upstream != "" && !known:
+		c.bad("subject.upstream", "want one of %q, got %q", slices.Sorted(maps.Keys(c.upstreams)), s.Upstream)
+		return
+	case !s.Issued && !u.Exchange: // P11
+		c.bad("subject.upstream", "want an upstream with audiences to exchange from, got %q, which has none", s.Upstream)
+	}
+	if s.When != "" {
+		r.when = c.when(r, s.When)
+	}
+	if !r.own && u.Shared && (s.When == "" || r.when != nil && !r.when.PinsOneOf(u.OwnerClaims...)) { // P29
+		c.bad("subject.when", "want a top-level == or in on an owner of the shared issuer of %s, one of %s, got none", u.Name, claimsOf(u.OwnerClaims))
+	}
+	if r.own && r.upstream == "" && r.when != nil {
+		c.ambiguous(r.when.Reads())
+	}
+}
+
+func (c *compiler) when(r *rule, source string) *expr.Program {
+	name := r.upstream
+	if r.own { // an own token's claims are ours, whatever upstream they came from
+		name = ""
+	}
+	env := c.envs[name]
+	if env == nil {
+		var err error
+		env, err = expr.NewEnv(expr.Options{
+			Vars:         expr.Claims | expr.Principal | expr.Scopes | expr.Request, // without an actor, naming one could never hold
+			ClaimTypes:   mappers.ViewTypes(c.upstreams[name].ClaimTypes),
+			RequestTypes: requestTypes(),
+		})
+		if err != nil {
+			c.bad("subject.when", "%v", err)
+			return nil
+		}
+		c.envs[name] = env
+	}
+	program, err := env.Compile(source)
+	if err != nil {
+		c.bad("subject.when", "%v", err)
+		return nil
+	}
+	return program
+}
+
+// ambiguous refuses a claim that more than one upstream owns, where the rule does not say whose it means (P5).
+func (c *compiler) ambiguous(reads expr.Reads) {
+	emitters := map[string][]string{}
+	for _, u := range c.options.Upstreams {
+		for _, e := range u.Emits {
+			if !slices.Contains(emitters[e.Claim], u.Name) {
+				emitters[e.Claim] = append(emitters[e.Claim], u.Name)
+			}
+		}
+	}
+	for _, claim := range slices.Sorted(maps.Keys(emitters)) {
+		if from := emitters[claim]; len(from) > 1 && (reads.Claims.Has(claim) || reads.Principal.Has(claim)) {
+			c.bad("subject.upstream", "want the upstream whose %s the condition reads, one of %q, got none", claim, from)
+		}
+	}
+}
+
+func claimsOf(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = "claims." + n
+	}
+	return strings.Join(out, ", ")
+}
+
+func (c *compiler) requester(r *rule, s RequesterSpec) {
+	switch {
+	case s.Anonymous && len(s.Clients) > 0:
+		c.bad("requester", "want clients or anonymous, got both")
+	case s.Anonymous && s.PublicClients:
+		c.bad("requester.public_clients", "want it with clients, got it with anonymous")
+	case s.Anonymous && r.own: // P21
+		c.bad("requester.anonymous", "want a rule on an upstream's tokens, got issued: true")
+	case !s.Anonymous && len(s.Clients) == 0:
+		c.bad("requester.clients", "want at least one client, or anonymous: true, got none")
+	}
+	if s.Anonymous {
+		r.requesters = []string{""}
+		return
+	}
+	for i, id := range s.Clients {
+		path := fmt.Sprintf("requester.clients[%d]", i)
+		if _, known := c.clients[id]; !known {
+			c.bad(path, "want a configured client, got %q", id)
+		} else if slices.Contains(s.Clients[:i], id) {
+			c.bad(path, "want each client once, got %q again", id)
+		}
+	}
+	r.requesters = oauth.Unique(s.Clients)
+}
+
+// unserved lists what a well-formed rule says and nothing serves yet.
+func unserved(at string, s RuleSpec) (all []string) {
+	if s.Mode == modeAudit {
+		all = append(all, at+"mode: "+modeAudit)
+	}
+	if s.BoundSubject == boundAccept {
+		all = append(all, at+"bound_subject: "+boundAccept)
+	}
+	if s.Requester != nil && s.Requester.PublicClients {
+		all = append(all, at+"requester.public_clients: true")
+	}
+	if s.Grant != nil && slices.Contains(s.Grant.TokenTypes, oauth.ShortIDToken) {
+		all = append(all, at+"grant.token_types: "+oauth.ShortIDToken)
+	}
+	return all
+}
+
+func (c *compiler) grant(r *rule, s GrantSpec) {
+	c.audiences(r, s.Audiences)
+	c.scopes(r, s.Scopes)
+	c.claims(r, s.Claims)
+	c.tokenTypes(r, s.TokenTypes)
+	r.ttl, r.outlive, r.singleUse = c.options.AccessTTL, s.OutliveSubject, s.SingleUse
+	if s.TTL != nil {
+		r.ttl = *s.TTL
+		if r.ttl < minTTL || r.ttl > maxTTL || r.ttl%time.Second != 0 {
+			c.bad("grant.ttl", "want %v to %v in whole seconds, got %v", minTTL, maxTTL, r.ttl)
+		}
+	}
+	if s.OutliveSubject && r.own { // P18
+		c.bad("grant.outlive_subject", "want a rule on an upstream's tokens, got issued: true")
+	}
+}
+
+func (c *compiler) audiences(r *rule, audiences []string) {
+	if len(audiences) == 0 {
+		c.bad("grant.audiences", "want at least one, got none")
+	}
+	for i, a := range audiences {
+		path := fmt.Sprintf("grant.audiences[%d]", i)
+		switch {
+		case a == "" || len(a) > maxNameLength || strings.ContainsFunc(a, func(c rune) bool { return c <= ' ' || c > '~' }):
+			c.bad(path, "want 1 to %d visible ASCII characters, got %q", maxNameLength, a)
+		case slices.Contains(audiences[:i], a):
+			c.bad(path, "want each audience once, got %q again", a)
+		}
+	}
+	r.audiences = oauth.Unique(audiences)
+}
+
+func (c *compiler) scopes(r *rule, scopes []ScopeSpec) {
+	for i, s := range scopes {
+		path := fmt.Sprintf("grant.scopes[%d]", i)
+		if !oauth.ValidScope(s.Name) {
+			c.bad(path, "want a scope name (RFC 6749 §3.3), got %q", s.Name)
+		}
+		if slices.ContainsFunc(r.scopes, func(o scope) bool { return o.name == s.Name }) {
+			c.bad(path, "want each scope once, got %q again", s.Name)
+		}
+		if len(s.From) > 0 && !r.own {
+			c.bad(path+".from", "want a plain name, got from: a token of an upstream carries no scopes of ours")
+		}
+		for k, from := range s.From {
+			if !oauth.ValidScope(from) {
+				c.bad(fmt.Sprintf("%s.from[%d]", path, k), "want a scope name (RFC 6749 §3.3), got %q", from)
+			}
+		}
+		entry := scope{name: s.Name, from: s.From}
+		if len(entry.from) == 0 {
+			entry.from = []string{s.Name}
+		}
+		r.scopes = append(r.scopes, entry)
+	}
+}
+
+func (c *compiler) claims(r *rule, claims []string) {
+	for i, name := range claims {
+		if path := fmt.Sprintf("grant.claims[%d]", i); !mappers.ValidClaimName(name) {
+			c.bad(path, "want a claim name, got %q", name)
+		} else if mappers.Reserved(name) {
+			c.bad(path, "want a claim that is not the broker's own, got %q", name)
+		}
+	}
+	r.claims, r.madeClaims = claims, claims == nil
+}
+
+func (c *compiler) tokenTypes(r *rule, types []string) {
+	if types == nil {
+		types = []string{oauth.ShortAccessToken, oauth.ShortJWT}
+	}
+	if len(types) == 0 {
+		c.bad("grant.token_types", "want at least one, got none")
+	}
+	known := map[string]string{oauth.ShortAccessToken: oauth.TypeAccessToken, oauth.ShortJWT: oauth.TypeJWT, oauth.ShortIDToken: oauth.TypeIDToken}
+	for i, name := range types {
+		path := fmt.Sprintf("grant.token_types[%d]", i)
+		if urn := known[name]; urn == "" {
+			c.bad(path, "want one of %q, got %q", slices.Sorted(maps.Keys(known)), name)
+		} else if slices.Contains(types[:i], name) {
+			c.bad(path, "want each token type once, got %q again", name)
+		} else {
+			r.types = append(r.types, urn)
+		}
+	}
+}
