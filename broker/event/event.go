@@ -1,0 +1,199 @@
+// Package event holds the one Event of the broker. A log line, a metric and a line of the journal are renderings of it, so that
+// the three can never tell different stories. All names of metrics are in this package.
+package event
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/store/journal"
+)
+
+// Kind is what happened. The set is closed.
+type Kind string
+
+// The kinds.
+const (
+	KindRequest         Kind = "request"          // one that no endpoint took: a wrong method, an address that is none
+	KindToken           Kind = "token"            // a request to the token endpoint
+	KindIntrospection   Kind = "introspection"    // RFC 7662
+	KindRevocation      Kind = "revocation"       // RFC 7009, by a client
+	KindOperatorRevoke  Kind = "operator_revoke"  // a revocation by an operator
+	KindKeyRotation     Kind = "key_rotation"     // signing keys rotated by an operator
+	KindKeyCompromise   Kind = "key_compromise"   // a signing key withdrawn by an operator
+	KindUpstreamBinding Kind = "upstream_binding" // an upstream's name bound to an issuer (P1)
+)
+
+// Outcome is how it ended.
+type Outcome string
+
+// The outcomes. A refusal that is not the caller's fault (5xx) is an error.
+const (
+	OutcomeDone   Outcome = "done" // issued, answered, carried out
+	OutcomeDenied Outcome = "denied"
+	OutcomeError  Outcome = "error"
+)
+
+// Event is what the operator learns of one request or act. It holds names and fingerprints, never a token, a secret or claims.
+type Event struct {
+	Kind       Kind
+	Outcome    Outcome
+	DecisionID string
+	Grant      string // configured name of the grant type; "" if the request named none that exists
+	Code       oauth.Code
+	Reason     oauth.Reason
+	ClientID   string // authenticated, or anonymous:<rule id>; "" before
+	Known      bool   // a client has authenticated: from here on a refusal is worth a line of the journal (P26)
+	Upstream   string
+	Rule       string
+	Subject    journal.Subject // of the issued token, as the journal may hold it (P48)
+	Audiences  []string
+	Scopes     []string
+	TokenType  string   // issued type, short
+	TokenID    string   // jti of what was issued or revoked
+	KeyID      string   // that signed it
+	Parents    []string // token ids of the subject and the actor: with TokenID, the edge of the lineage
+	Issued     time.Time
+	Expires    time.Time
+	Target     Target // of an operator's act
+	Peer       netip.Addr
+	Duration   time.Duration
+	Err        error // the private cause, for the log alone
+}
+
+// Target is what an operator's act was about.
+type Target struct {
+	Kind string // token, client, kid, upstream …
+	ID   string // "" for a subject: that is in Event.Subject
+}
+
+// Refuse makes e the event of a refusal.
+func (e *Event) Refuse(refusal *oauth.Error) {
+	e.Code, e.Reason, e.Err = refusal.Code, refusal.Reason, refusal.Unwrap()
+	e.Outcome = OutcomeDenied
+	if refusal.HTTPStatus() >= http.StatusInternalServerError {
+		e.Outcome = OutcomeError
+	}
+}
+
+// PanicError is what a log may say of a recovered panic: the runtime's own words, but of any other value only its type, since it
+// may hold what a request brought.
+func PanicError(recovered any) error {
+	if err, ok := recovered.(runtime.Error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic with a %T", recovered)
+}
+
+// Keys of log attributes: the one list.
+const (
+	AttrKind       = "kind"
+	AttrOutcome    = "outcome"
+	AttrDecisionID = "decision_id"
+	AttrGrant      = "grant"
+	AttrCode       = "code"
+	AttrReason     = "reason"
+	AttrClientID   = "client_id"
+	AttrUpstream   = "upstream"
+	AttrRule       = "rule"
+	AttrSubject    = "subject_mac"
+	AttrAudiences  = "audiences"
+	AttrScopes     = "scopes"
+	AttrTokenType  = "token_type"
+	AttrTokenID    = "jti"
+	AttrKeyID      = "kid"
+	AttrParents    = "parents"
+	AttrExpires    = "expires"
+	AttrTarget     = "target"
+	AttrTargetKind = "target_kind"
+	AttrPeer       = "peer"
+	AttrDuration   = "duration"
+	AttrError      = "error"
+	AttrRoute      = "route"
+	AttrStatus     = "status"
+	AttrStack      = "stack"
+	AttrAddress    = "address"
+	AttrDetail     = "detail"
+	AttrState      = "state"
+)
+
+// Level is how loud the event is logged: an answered introspection is not worth a line at the default level.
+func (e *Event) Level() slog.Level {
+	switch {
+	case e.Outcome == OutcomeError:
+		return slog.LevelError
+	case e.Outcome == OutcomeDenied:
+		return slog.LevelWarn
+	case e.Kind == KindIntrospection:
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// Message is the constant text of the event's log line.
+func (e *Event) Message() string {
+	switch e.Kind {
+	case KindRequest:
+		return "request"
+	case KindToken:
+		return "token request"
+	case KindIntrospection:
+		return "introspection"
+	case KindRevocation:
+		return "revocation"
+	default:
+		return "operator act"
+	}
+}
+
+// Attrs are the attributes of the event's log line; what is absent is left out.
+func (e *Event) Attrs() []slog.Attr {
+	a := make([]slog.Attr, 0, 24)
+	text := func(key, value string) {
+		if value != "" {
+			a = append(a, slog.String(key, value))
+		}
+	}
+	list := func(key string, values []string) {
+		if len(values) > 0 {
+			a = append(a, slog.Any(key, values))
+		}
+	}
+	text(AttrKind, string(e.Kind))
+	text(AttrOutcome, string(e.Outcome))
+	text(AttrDecisionID, e.DecisionID)
+	text(AttrGrant, e.Grant)
+	text(AttrCode, string(e.Code))
+	text(AttrReason, string(e.Reason))
+	text(AttrClientID, e.ClientID)
+	text(AttrUpstream, e.Upstream)
+	text(AttrRule, e.Rule)
+	text(AttrSubject, e.Subject.MAC)
+	list(AttrAudiences, e.Audiences)
+	list(AttrScopes, e.Scopes)
+	text(AttrTokenType, e.TokenType)
+	text(AttrTokenID, e.TokenID)
+	text(AttrKeyID, e.KeyID)
+	list(AttrParents, e.Parents)
+	if !e.Expires.IsZero() {
+		a = append(a, slog.Int64(AttrExpires, e.Expires.Unix()))
+	}
+	text(AttrTargetKind, e.Target.Kind)
+	text(AttrTarget, e.Target.ID)
+	if e.Peer.IsValid() {
+		a = append(a, slog.String(AttrPeer, e.Peer.String()))
+	}
+	if e.Duration > 0 {
+		a = append(a, slog.Duration(AttrDuration, e.Duration))
+	}
+	if e.Err != nil {
+		a = append(a, slog.String(AttrError, e.Err.Error()))
+	}
+	return a
+}
