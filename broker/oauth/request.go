@@ -14,6 +14,15 @@ type TokenRequest struct {
 	Requester   Requester
 	Peer        netip.Addr
 	Now         time.Time // the one clock reading that the whole request is judged by
+	Seen        Seen      // what a grant learned before it answered
+}
+
+// Seen is what a grant learned of a request, for the line that the journal keeps of it, also of a refusal. What is not verified is not in it.
+type Seen struct {
+	Upstream string   // name
+	Subject  string   // the broker's subject
+	TokenID  string   // of the subject token, as lineage names it
+	Targets  []string // audience and resource as requested
 }
 
 // Requester is who asks, authenticated; or nobody, if Anonymous.
