@@ -1,0 +1,80 @@
+// Package presets knows what is true of well-known issuers: where they are, how they sign, what their claims are called and typed, and
+// which of them name an owner that can't be taken over.
+package presets
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+)
+
+// The types of claims that a preset declares.
+const (
+	TypeBool       = "bool"
+	TypeInt        = "int"
+	TypeDouble     = "double"
+	TypeString     = "string"
+	TypeStringList = "strings"
+	TypeMap        = "map"
+)
+
+// Preset is what is known of one issuer, or of one kind of software that issues.
+type Preset struct {
+	Name        string
+	Kind        string            // the kind of upstream that it is for
+	Issuer      string            // empty: each installation has its own
+	Algorithms  []string          // that it signs with
+	Subject     []string          // claims that make the subject; empty: sub
+	ClaimTypes  map[string]string // type of each claim that is not registered in RFC 7519
+	OwnerClaims []string          // claims with immutable ids of an owner
+	Shared      bool              // everyone can have tokens of Issuer: rules must pin an owner
+	Conditions  []Condition       // that each of its tokens must meet before it is mapped
+}
+
+// Condition is a CEL expression over claims, and what to tell the operator when it does not hold.
+type Condition struct {
+	Expression string
+	Message    string
+}
+
+// SharedAt says whether everyone can have tokens of issuer. Software that shares its public instance only, such as GitLab, is
+// not shared where it is run by oneself.
+func (p Preset) SharedAt(issuer string) bool {
+	if !p.Shared {
+		return false
+	}
+	ours, err := url.Parse(p.Issuer)
+	if err != nil {
+		return true
+	}
+	theirs, err := url.Parse(issuer)
+	return err != nil || theirs.Hostname() == ours.Hostname()
+}
+
+// table is every preset by its name: a new one is a file and a line here.
+var table = map[string]func() Preset{
+	"github-actions": githubActions,
+	"gitlab":         gitlab,
+	"kubernetes":     kubernetes,
+}
+
+// Find returns the preset called name. It is the caller's own.
+func Find(name string) (Preset, bool) {
+	build, ok := table[name]
+	if !ok {
+		return Preset{}, false
+	}
+	p := build()
+	p.Name = name
+	return p, true
+}
+
+// Names lists all presets in order.
+func Names() []string { return slices.Sorted(maps.Keys(table)) }
+
+// typed gives every name the type.
+func typed(types map[string]string, typ string, names ...string) {
+	for _, n := range names {
+		types[n] = typ
+	}
+}

@@ -1,0 +1,167 @@
+// Package upstreamtest is a small identity provider: discovery, a key set and signed tokens over real HTTP, with knobs that make it
+// as hostile as the real ones. Tests and the demo use it. It imports no testing, never sleeps, and whatever it does is decided by its
+// caller.
+package upstreamtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	discoveryPath = "/.well-known/openid-configuration" // OpenID Connect Discovery §4
+	jwksPath      = "/jwks"
+
+	defaultName         = "idp"
+	defaultAddr         = "127.0.0.1:0"
+	defaultCacheControl = "public, max-age=600"
+
+	readHeaderTimeout = 10 * time.Second
+)
+
+// Options describe an IdP. The zero value is one that signs with ES256 on a free port of 127.0.0.1.
+type Options struct {
+	Name         string           // begins its key ids; two of one name share key ids, never keys [idp]
+	Addr         string           // listen address [127.0.0.1:0]
+	Path         string           // path of the issuer, such as /realms/a
+	Issuer       string           // what it calls itself, if that is not its address and Path
+	Algorithms   []string         // one key each, of ES256, ES384, RS256, PS256, EdDSA; the first signs by default [ES256]
+	CacheControl string           // of the key set [public, max-age=600]
+	TLS          bool             // serve https with a certificate that CertPEM vouches for
+	Now          func() time.Time // [time.Now]
+}
+
+// IdP is a running identity provider. Its methods may be called from any goroutine.
+type IdP struct {
+	o       Options
+	url     string
+	certPEM []byte
+	server  *http.Server
+	served  chan struct{} // closed when the server has ended
+
+	mu        sync.Mutex
+	keys      []*signingKey // newest last; withdrawn ones stay, for signing
+	sequence  int
+	issued    int
+	knobs     knobs
+	slow      chan struct{} // open: requests wait for it
+	discovery int
+	jwks      int
+	changed   chan struct{} // closed and replaced at each fetch
+	stop      chan struct{} // closed by Close: lets go of waiting requests
+}
+
+// New starts an IdP. Its caller must Close it.
+func New(o Options) (*IdP, error) {
+	if o.Name == "" {
+		o.Name = defaultName
+	}
+	if o.Addr == "" {
+		o.Addr = defaultAddr
+	}
+	if len(o.Algorithms) == 0 {
+		o.Algorithms = []string{"ES256"}
+	}
+	if o.CacheControl == "" {
+		o.CacheControl = defaultCacheControl
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	p := &IdP{o: o, served: make(chan struct{}), changed: make(chan struct{}), stop: make(chan struct{})}
+	p.knobs.cacheControl = o.CacheControl
+	if err := p.addKeys(); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("identity provider %s: %w", o.Name, err)
+	}
+	p.url = "http://" + listener.Addr().String()
+	if o.TLS {
+		if listener, p.certPEM, err = overTLS(listener, o.Now()); err != nil {
+			return nil, fmt.Errorf("identity provider %s: %w", o.Name, err)
+		}
+		p.url = "https://" + listener.Addr().String()
+	}
+	p.server = &http.Server{Handler: p, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: discardLog()}
+	go func() {
+		defer close(p.served)
+		_ = p.server.Serve(listener) // ends with Close, with nothing to report
+	}()
+	return p, nil
+}
+
+// Must is New for tests and the demo: it panics where New returns an error.
+func Must(o Options) *IdP {
+	p, err := New(o)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// Close ends the IdP, requests included, and waits for its listener. It may be called more than once.
+func (p *IdP) Close() {
+	p.mu.Lock()
+	select {
+	case <-p.stop:
+	default:
+		close(p.stop)
+	}
+	p.mu.Unlock()
+	_ = p.server.Close()
+	<-p.served
+}
+
+// URL is its address, without a path.
+func (p *IdP) URL() string { return p.url }
+
+// CertPEM is the certificate to trust it by, when it serves TLS.
+func (p *IdP) CertPEM() []byte { return slices.Clone(p.certPEM) }
+
+// Issuer is what it calls itself in its tokens.
+func (p *IdP) Issuer() string {
+	if p.o.Issuer != "" {
+		return p.o.Issuer
+	}
+	return p.url + p.o.Path
+}
+
+// JWKSURI is where its key set is.
+func (p *IdP) JWKSURI() string { return p.url + p.o.Path + jwksPath }
+
+// DiscoveryURL is where its discovery document is.
+func (p *IdP) DiscoveryURL() string { return p.url + p.o.Path + discoveryPath }
+
+// Fetches counts the requests for the discovery document and for the key set so far, failed ones included.
+func (p *IdP) Fetches() (discovery, jwks int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.discovery, p.jwks
+}
+
+// WaitFetches returns when at least n requests have arrived in all, or with ctx's error.
+func (p *IdP) WaitFetches(ctx context.Context, n int) error {
+	for {
+		p.mu.Lock()
+		enough, changed := p.discovery+p.jwks >= n, p.changed
+		p.mu.Unlock()
+		if enough {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-p.stop:
+			return errors.New("identity provider is closed")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

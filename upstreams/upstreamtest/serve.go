@@ -1,0 +1,183 @@
+package upstreamtest
+
+import (
+	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// knobs are what is wrong with the IdP.
+type knobs struct {
+	down, refuse, truncate, huge bool
+	duplicateKids, oddKeys       bool
+	emptySet                     bool
+	wrongIssuer                  string
+	contentType                  string
+	redirect                     string
+	jwksURI                      string
+	cacheControl                 string
+}
+
+// hugeBody is more than any reader of key sets should take, in bytes.
+const hugeBody = 8 << 20
+
+func (p *IdP) set(change func(*knobs)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.knobs)
+}
+
+// Down makes it answer 500 to everything.
+func (p *IdP) Down(on bool) { p.set(func(k *knobs) { k.down = on }) }
+
+// Refuse makes it close each connection without an answer.
+func (p *IdP) Refuse(on bool) { p.set(func(k *knobs) { k.refuse = on }) }
+
+// Truncate makes it send half of what it promises.
+func (p *IdP) Truncate(on bool) { p.set(func(k *knobs) { k.truncate = on }) }
+
+// Huge makes each of its answers 8 MiB long, white space after a good beginning.
+func (p *IdP) Huge(on bool) { p.set(func(k *knobs) { k.huge = on }) }
+
+// DuplicateKids puts a foreign key with the same kid before each of its keys.
+func (p *IdP) DuplicateKids(on bool) { p.set(func(k *knobs) { k.duplicateKids = on }) }
+
+// OddKeys puts keys that nobody can use around its own.
+func (p *IdP) OddKeys(on bool) { p.set(func(k *knobs) { k.oddKeys = on }) }
+
+// EmptySet makes its key set empty.
+func (p *IdP) EmptySet(on bool) { p.set(func(k *knobs) { k.emptySet = on }) }
+
+// WrongIssuer makes its discovery document name issuer; empty restores the right one.
+func (p *IdP) WrongIssuer(issuer string) { p.set(func(k *knobs) { k.wrongIssuer = issuer }) }
+
+// WrongContentType makes it send mediaType; empty restores application/json.
+func (p *IdP) WrongContentType(mediaType string) { p.set(func(k *knobs) { k.contentType = mediaType }) }
+
+// Redirect makes it answer every request with a redirect to target; empty ends that.
+func (p *IdP) Redirect(target string) { p.set(func(k *knobs) { k.redirect = target }) }
+
+// MoveJWKS makes its discovery document name uri as jwks_uri; empty restores the right one.
+func (p *IdP) MoveJWKS(uri string) { p.set(func(k *knobs) { k.jwksURI = uri }) }
+
+// CacheControl sets the header of its key set; empty sends none.
+func (p *IdP) CacheControl(value string) { p.set(func(k *knobs) { k.cacheControl = value }) }
+
+// Slow makes requests wait, from the next one on, until release is called, their client leaves, or the IdP is closed.
+func (p *IdP) Slow() (release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slow == nil {
+		p.slow = make(chan struct{})
+	}
+	slow := p.slow
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.slow == slow {
+			close(slow)
+			p.slow = nil
+		}
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (p *IdP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	path, ok := strings.CutPrefix(r.URL.Path, p.o.Path)
+	if !ok || path != discoveryPath && path != jwksPath {
+		http.NotFound(w, r)
+		return
+	}
+	k, slow := p.arrived(path)
+	if slow != nil {
+		select {
+		case <-slow:
+		case <-p.stop:
+		case <-r.Context().Done():
+		}
+	}
+	switch {
+	case k.refuse:
+		panic(http.ErrAbortHandler) // the server's way to close a connection without an answer
+	case k.down:
+		http.Error(w, "out of order", http.StatusInternalServerError)
+	case k.redirect != "":
+		http.Redirect(w, r, k.redirect, http.StatusFound)
+	case path == discoveryPath:
+		p.send(w, k, p.discoveryDocument(k))
+	default:
+		if k.cacheControl != "" {
+			w.Header().Set("Cache-Control", k.cacheControl)
+		}
+		p.send(w, k, p.keySet(k))
+	}
+}
+
+// arrived counts the request and takes the knobs as they are now.
+func (p *IdP) arrived(path string) (knobs, chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if path == discoveryPath {
+		p.discovery++
+	} else {
+		p.jwks++
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return p.knobs, p.slow
+}
+
+func (p *IdP) send(w http.ResponseWriter, k knobs, body []byte) {
+	contentType := "application/json"
+	if k.contentType != "" {
+		contentType = k.contentType
+	}
+	w.Header().Set("Content-Type", contentType)
+	if k.truncate {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		body = body[:len(body)/2]
+	}
+	_, _ = w.Write(body) // a client that left is its own affair, here and below
+	if k.huge {
+		_, _ = io.Copy(w, strings.NewReader(strings.Repeat(" ", hugeBody)))
+	}
+}
+
+func (p *IdP) discoveryDocument(k knobs) []byte {
+	issuer, jwksURI := p.Issuer(), p.JWKSURI()
+	if k.wrongIssuer != "" {
+		issuer = k.wrongIssuer
+	}
+	if k.jwksURI != "" {
+		jwksURI = k.jwksURI
+	}
+	base := p.url + p.o.Path
+	return mustJSON(map[string]any{
+		"issuer":                                issuer,
+		"jwks_uri":                              jwksURI,
+		"authorization_endpoint":                base + "/authorize",
+		"token_endpoint":                        base + "/token",
+		"response_types_supported":              []string{"code"},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": p.o.Algorithms,
+	})
+}
+
+// mustJSON encodes what this package or its caller made; what JSON can't say is a mistake of the test.
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// discardLog keeps what hostile connections do to the server out of the caller's output.
+func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
