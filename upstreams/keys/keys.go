@@ -1,0 +1,247 @@
+// Package keys holds the public keys of upstreams: fetched, vetted, remembered over restarts, and read without a lock by whoever
+// verifies a token.
+//
+// Everything is kept by upstream name, never by issuer or kid: two clusters that share an issuer string and a kid share nothing else.
+// What a caller may conclude is kept apart, too: ErrUnknownKey says that the upstream does not have the key, ErrUnavailable
+// that nobody could tell.
+package keys
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"fedbroker/upstreams/jose"
+)
+
+const (
+	defaultCapacity     = 256
+	defaultFetchTimeout = 15 * time.Second
+	defaultMaxStale     = 24 * time.Hour
+
+	// minRefetch: what arrives with unknown kids costs an upstream at most one fetch in this time.
+	minRefetch = time.Minute
+	// After failures an upstream is tried again after minRetry, doubled each time up to maxRetry, whatever arrives.
+	minRetry = 5 * time.Second
+	maxRetry = time.Minute
+)
+
+// Upstream says where the keys of one upstream come from.
+type Upstream struct {
+	Issuer   string        // as configured
+	JWKSURI  string        // as configured; empty where discovery finds it
+	Source   Source        // required
+	MaxStale time.Duration // how long keys serve after an upstream last confirmed them [24h]
+	Static   bool          // a file of ours: looked at often, never persisted
+	Learned  bool          // an issuer met at run time: its keys may be evicted by others that were, configured ones never
+}
+
+// sameOrigin says whether keys that came by one configuration may serve under the other.
+func (u Upstream) sameOrigin(o Upstream) bool {
+	return u.Issuer == o.Issuer && u.JWKSURI == o.JWKSURI && u.Static == o.Static && u.Learned == o.Learned
+}
+
+// Options of New. Every field may be left out.
+type Options struct {
+	Capacity     int              // how many learned upstreams are kept [256]
+	Now          func() time.Time // [time.Now]
+	Store        Store            // nil: nothing outlives the process
+	FetchTimeout time.Duration    // of a whole fetch, discovery and persisting included [15s]
+	Observe      func(FetchOutcome)
+}
+
+// Cache holds the key sets. It is safe for concurrent use.
+type Cache struct {
+	now     func() time.Time
+	store   Store
+	timeout time.Duration
+	observe func(FetchOutcome)
+	wake    chan struct{} // Run looks anew at what is due
+
+	configured atomic.Pointer[map[string]*entry] // copied on write
+	learned    *lru.Cache[string, *entry]
+
+	mu      sync.Mutex // registrations and flights
+	closed  bool
+	cancels map[*flight]context.CancelFunc
+	flights sync.WaitGroup
+}
+
+// entry is what is known of one upstream.
+type entry struct {
+	name    string
+	spec    atomic.Pointer[Upstream]
+	snap    atomic.Pointer[snapshot]
+	loading chan struct{} // holds one token: who loads what the store has
+	loaded  atomic.Bool
+
+	mu       sync.Mutex
+	flight   *flight
+	begun    uint64    // flights so far
+	success  uint64    // the newest flight that succeeded
+	failures int       // in a row
+	due      time.Time // of the next fetch that nobody asks for
+	budget   time.Time // when an unknown kid may cause the next one
+	tried    time.Time
+	last     error // of the newest flight
+}
+
+// New makes an empty cache.
+func New(o Options) *Cache {
+	if o.Capacity <= 0 {
+		o.Capacity = defaultCapacity
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.FetchTimeout <= 0 {
+		o.FetchTimeout = defaultFetchTimeout
+	}
+	if o.Observe == nil {
+		o.Observe = func(FetchOutcome) {}
+	}
+	c := &Cache{now: o.Now, store: o.Store, timeout: o.FetchTimeout, observe: o.Observe,
+		wake: make(chan struct{}, 1), cancels: map[*flight]context.CancelFunc{}}
+	c.configured.Store(&map[string]*entry{})
+	c.learned, _ = lru.New[string, *entry](o.Capacity) // fails only without capacity
+	return c
+}
+
+// Register makes an upstream known, or changes it. What is known of its keys is kept unless they would now come from elsewhere. It does
+// no I/O.
+func (c *Cache) Register(upstream string, u Upstream) {
+	if u.MaxStale <= 0 {
+		u.MaxStale = defaultMaxStale
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.find(upstream); e != nil && e.spec.Load().sameOrigin(u) {
+		e.spec.Store(&u)
+		c.nudge()
+		return
+	}
+	e := &entry{name: upstream, loading: make(chan struct{}, 1)}
+	e.spec.Store(&u)
+	c.forget(upstream)
+	if u.Learned {
+		c.learned.Add(upstream, e)
+	} else {
+		known := maps.Clone(*c.configured.Load())
+		known[upstream] = e
+		c.configured.Store(&known)
+	}
+	c.nudge()
+}
+
+// Forget drops an upstream. What the store has of it stays.
+func (c *Cache) Forget(upstream string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(upstream)
+}
+
+func (c *Cache) forget(upstream string) {
+	c.learned.Remove(upstream)
+	known := maps.Clone(*c.configured.Load())
+	delete(known, upstream)
+	c.configured.Store(&known)
+}
+
+func (c *Cache) find(upstream string) *entry {
+	if e, ok := (*c.configured.Load())[upstream]; ok {
+		return e
+	}
+	e, _ := c.learned.Get(upstream)
+	return e
+}
+
+// Lookup returns the keys of an upstream that may have signed a token with this kid and issuer; for a token without kid, all that serve the issuer.
+// The list is not the caller's to change. Where the keys are known it takes no lock and waits for nothing; else it waits, as long as ctx
+// lasts, for what the store has and for at most one fetch. Errors wrap ErrUnknownKey only if a fetch that began after the call
+// succeeded and did not bring the key; otherwise ErrUnavailable (*UnavailableError).
+func (c *Cache) Lookup(ctx context.Context, upstream, kid, issuer string) ([]jose.Key, error) {
+	e := c.find(upstream)
+	if e == nil {
+		return nil, &UnavailableError{Upstream: upstream, Reason: "not registered"}
+	}
+	if found := e.current(c.now()).find(kid, issuer); len(found) > 0 {
+		return found, nil
+	}
+	return c.miss(ctx, e, kid, issuer)
+}
+
+// miss looks for a key that is not at hand: in the store, in a fetch under way, and in one of its own if there may be one now.
+func (c *Cache) miss(ctx context.Context, e *entry, kid, issuer string) ([]jose.Key, error) {
+	e.mu.Lock()
+	asked := e.begun
+	e.mu.Unlock()
+	if err := c.load(ctx, e); err != nil {
+		return nil, &UnavailableError{Upstream: e.name, Reason: "gave up waiting", cause: err}
+	}
+	for {
+		e.mu.Lock()
+		found := e.current(c.now()).find(kid, issuer)
+		known, f, retry := e.success > asked, e.flight, time.Duration(0)
+		if len(found) == 0 && !known && f == nil {
+			if e.begun > asked { // one began for us, and failed
+				retry = e.retryAfter(c.now())
+			} else {
+				f, retry = c.beginAsked(ctx, e)
+			}
+		}
+		last := e.last
+		e.mu.Unlock()
+		switch {
+		case len(found) > 0:
+			return found, nil
+		case known:
+			return nil, unknownKey(e.name)
+		case f == nil:
+			return nil, &UnavailableError{Upstream: e.name, Reason: "no key at hand", RetryAfter: retry, cause: last}
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, &UnavailableError{Upstream: e.name, Reason: "gave up waiting", cause: ctx.Err()}
+		}
+	}
+}
+
+// beginAsked begins a fetch for a request, if one may begin now; otherwise it says when. e.mu is held.
+func (c *Cache) beginAsked(ctx context.Context, e *entry) (*flight, time.Duration) {
+	now := c.now()
+	trigger := TriggerNone
+	switch {
+	case e.current(now) == nil && !now.Before(e.due):
+		trigger = TriggerMissing
+	case e.current(now) != nil && !now.Before(e.budget):
+		trigger = TriggerUnknownKey
+		e.budget = now.Add(minRefetch)
+	}
+	if trigger == TriggerNone {
+		return nil, e.retryAfter(now)
+	}
+	return c.begin(ctx, e, trigger), 0
+}
+
+// retryAfter is how long it takes until another request may cause a fetch. e.mu is held.
+func (e *entry) retryAfter(now time.Time) time.Duration {
+	next := e.due
+	if e.current(now) != nil {
+		next = e.budget
+	}
+	return max(next.Sub(now), time.Second)
+}
+
+// current is the snapshot that may serve now; nil when there is none, or the upstream has not confirmed it for too long.
+func (e *entry) current(now time.Time) *snapshot {
+	s := e.snap.Load()
+	if s == nil || now.Sub(s.confirmed) > e.spec.Load().MaxStale {
+		return nil
+	}
+	return s
+}

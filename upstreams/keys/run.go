@@ -1,0 +1,74 @@
+package keys
+
+import (
+	"context"
+	"time"
+)
+
+// Run refreshes the keys of all upstreams before they expire, beginning at once, until ctx ends. It returns nil after every fetch has ended; no
+// other begins after that.
+func (c *Cache) Run(ctx context.Context) error {
+	defer c.Close()
+	const idle = time.Hour // nothing is known to be due; a registration or a finished fetch wakes the loop
+	for {
+		wait := idle
+		if next := c.refresh(ctx); !next.IsZero() {
+			wait = min(idle, next.Sub(c.now()))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		case <-c.wake:
+			timer.Stop()
+		}
+	}
+}
+
+// refresh begins what is due and says when the next upstream will be.
+func (c *Cache) refresh(ctx context.Context) (next time.Time) {
+	for _, e := range c.entries() {
+		if c.load(ctx, e) != nil {
+			return time.Time{}
+		}
+		e.mu.Lock()
+		switch due := !c.now().Before(e.due); {
+		case e.flight != nil: // its end wakes the loop
+		case due:
+			c.begin(ctx, e, TriggerRefresh)
+		case next.IsZero() || e.due.Before(next):
+			next = e.due
+		}
+		e.mu.Unlock()
+	}
+	return next
+}
+
+func (c *Cache) entries() []*entry {
+	entries := c.learned.Values()
+	for _, e := range *c.configured.Load() {
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// Close ends every fetch and waits for it. Keys at hand go on serving; nothing is fetched any more. Run does it; commands that never
+// run the loop call it themselves.
+func (c *Cache) Close() {
+	c.mu.Lock()
+	c.closed = true
+	for _, cancel := range c.cancels {
+		cancel()
+	}
+	c.mu.Unlock()
+	c.flights.Wait()
+}
+
+func (c *Cache) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,86 @@
+package keys
+
+import (
+	"time"
+
+	"fedbroker/upstreams/jose"
+)
+
+// snapshot is a key set as an upstream confirmed it. It is never changed.
+type snapshot struct {
+	keys      []jose.Key
+	byID      map[string][]jose.Key // several keys may share a kid
+	seen      map[string]time.Time  // by the key's JWK: when it was first met
+	confirmed time.Time             // when the fetch that brought it began
+	discovery Discovery
+}
+
+// newSnapshot makes one of keys that are confirmed now. Keys that old knew keep the time when they were first met.
+func newSnapshot(keys []jose.Key, old *snapshot, confirmed time.Time, d Discovery) *snapshot {
+	seen := make(map[string]time.Time, len(keys))
+	for _, k := range keys {
+		jwk := identity(k)
+		seen[jwk] = confirmed
+		if old != nil {
+			if first, ok := old.seen[jwk]; ok {
+				seen[jwk] = first
+			}
+		}
+	}
+	return build(keys, seen, confirmed, d)
+}
+
+func build(keys []jose.Key, seen map[string]time.Time, confirmed time.Time, d Discovery) *snapshot {
+	s := &snapshot{keys: keys, byID: make(map[string][]jose.Key, len(keys)), seen: seen, confirmed: confirmed, discovery: d}
+	for _, k := range keys {
+		s.byID[k.ID] = append(s.byID[k.ID], k)
+	}
+	return s
+}
+
+// within is s without the keys that next no longer has.
+func (s *snapshot) within(next *snapshot) *snapshot {
+	if s == nil {
+		return nil
+	}
+	var left []jose.Key
+	for _, k := range s.keys {
+		if _, ok := next.seen[identity(k)]; ok {
+			left = append(left, k)
+		}
+	}
+	return build(left, s.seen, s.confirmed, s.discovery)
+}
+
+// identity tells keys apart: material, kid, alg, use and issuer together.
+func identity(k jose.Key) string {
+	jwk, err := k.AppendJWK(nil)
+	if err != nil { // can't be: every key here was vetted
+		return ""
+	}
+	return string(jwk)
+}
+
+// find is Lookup in one snapshot; nil is an empty one. Only a set whose keys are bound to several issuers makes it allocate.
+func (s *snapshot) find(kid, issuer string) []jose.Key {
+	if s == nil {
+		return nil
+	}
+	candidates := s.keys
+	if kid != "" {
+		candidates = s.byID[kid]
+	}
+	for i, k := range candidates {
+		if k.Serves(kid, issuer) {
+			continue
+		}
+		fitting := append([]jose.Key(nil), candidates[:i]...)
+		for _, k := range candidates[i+1:] {
+			if k.Serves(kid, issuer) {
+				fitting = append(fitting, k)
+			}
+		}
+		return fitting
+	}
+	return candidates
+}
