@@ -1,8 +1,11 @@
 package revoke
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // MaxAncestors is how many ancestor token ids a token may carry; more are refused, never cut.
@@ -108,7 +111,7 @@ func ParseLineage(claim any) (Lineage, error) {
 		*list.ids = slices.Compact(ids)
 	}
 	if known != len(members) {
-		return Lineage{}, fmt.Errorf("lin: a member that is not known")
+		return Lineage{}, errors.New("lin: a member that is not known")
 	}
 	if n := len(l.Tokens); n > MaxAncestors {
 		return Lineage{}, fmt.Errorf("lin.tok: %w: %d, at most %d", ErrTooManyAncestors, n, MaxAncestors)
@@ -141,49 +144,33 @@ func (f Facts) own() Lineage {
 func (f Facts) Ancestry() (Lineage, error) { return Union(f.Lineage, f.own()) }
 
 // AppendLineage appends the claim lin of the token as JSON. Names that the token carries in other claims are left out: who
-// opens it finds them there.
-func (f Facts) AppendLineage(dst []byte) []byte {
-	carried := [...]string{f.TokenID, "", f.ClientID, f.Kid, "", "", f.Subject, f.Upstream}
-	dst = append(dst, '{')
-	begun := false
+// opens it finds them there. An id that is not UTF-8 is an error.
+func (f Facts) AppendLineage(dst []byte) ([]byte, error) {
+	carried := [...]string{f.TokenID, "", f.ClientID, f.Kid, "", "", f.Subject, f.Upstream} // in the order of lists
+	separator := byte('{')
+	start := len(dst)
 	for i, list := range f.Lineage.lists() {
-		first := true
+		var err error
+		within := byte('[')
 		for _, id := range *list.ids {
 			if id == carried[i] {
 				continue
 			}
-			if first {
-				if begun {
-					dst = append(dst, ',')
-				}
-				dst = append(append(append(dst, '"'), list.name...), `":[`...)
-				first, begun = false, true
-			} else {
-				dst = append(dst, ',')
+			if within == '[' {
+				dst = append(append(append(dst, separator, '"'), list.name...), `":`...)
+				separator = ','
 			}
-			dst = appendString(dst, id)
+			if dst, err = jsontext.AppendQuote(append(dst, within), id); err != nil {
+				return nil, fmt.Errorf("lin.%s: %w", list.name, err)
+			}
+			within = ','
 		}
-		if !first {
+		if within == ',' {
 			dst = append(dst, ']')
 		}
 	}
-	return append(dst, '}')
-}
-
-// appendString appends s as a JSON string (RFC 8259 section 7). Ids are of printable characters, so that only quote and
-// backslash need care; what is below a space is escaped all the same.
-func appendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			dst = append(dst, c)
-		}
+	if len(dst) == start {
+		dst = append(dst, '{')
 	}
-	return append(dst, '"')
+	return append(dst, '}'), nil
 }

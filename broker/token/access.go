@@ -1,0 +1,126 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"fedbroker/broker/keyring"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/policy"
+	"fedbroker/broker/revoke"
+	"fedbroker/mappers"
+	"fedbroker/store"
+)
+
+// typAccess is the typ of an access token (RFC 9068 section 2.1), in the form without application/ (RFC 7515 section 4.1.9).
+const typAccess = "at+jwt"
+
+// accessAlg signs access tokens, whoever they are for (P34).
+const accessAlg = keyring.ES256
+
+// Minted is a token of ours as it leaves, and what the journal says of it.
+type Minted struct {
+	Raw      string
+	JTI      string
+	KeyID    string
+	IssuedAt time.Time
+	Expires  time.Time
+}
+
+// Mint makes the access token (RFC 9068) that an Authority allows: at+jwt under the key that signs now.
+//
+// An aud of one name is a string, of several a list (RFC 7519 section 4.1.3 allows both): many verifiers take only a string.
+// An Authority without scopes makes a token without scope.
+//
+// Errors: an *oauth.Error (temporarily_unavailable while no key signs, invalid_request for a token that would be too long); any
+// other is a bug.
+func (m *Minter) Mint(_ context.Context, a policy.Authority) (Minted, error) {
+	if a.IsZero() {
+		return Minted{}, errors.New("mint: an authority that nothing made")
+	}
+	key, err := m.o.Keyring.Signing(accessAlg)
+	if err != nil {
+		return Minted{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
+	}
+	out := Minted{JTI: store.NewKey(a.IssuedAt()), KeyID: key.ID, IssuedAt: a.IssuedAt(), Expires: a.Expires()}
+	b := m.spare.Get().(*buffers)
+	defer m.release(b)
+	if b.payload, err = appendAccess(b.payload[:0], m.o.Issuer, &out, &a); err != nil {
+		return Minted{}, fmt.Errorf("mint: %w", err)
+	}
+	if out.Raw, err = b.sign(headerOf(&m.access, typAccess, key)); err != nil {
+		return Minted{}, fmt.Errorf("mint: %w", err)
+	}
+	return out, nil
+}
+
+// appendAccess writes the claims: those of RFC 9068 section 2.2, ours, and the ones that the rule releases.
+func appendAccess(dst []byte, issuer string, t *Minted, a *policy.Authority) ([]byte, error) {
+	o := object{buf: dst}
+	o.string("iss", issuer)
+	o.string("sub", a.Subject())
+	if aud := a.Audiences(); len(aud) == 1 {
+		o.string("aud", aud[0])
+	} else {
+		o.strings("aud", aud)
+	}
+	o.seconds("exp", t.Expires)
+	o.seconds("iat", t.IssuedAt)
+	o.string("jti", t.JTI)
+	o.string("client_id", a.ClientID())
+	o.optional("scope", a.Scope())
+	o.seconds("auth_time", a.AuthTime())
+	o.optional("acr", a.ACR())
+	if amr := a.AMR(); len(amr) > 0 {
+		o.strings("amr", amr)
+	}
+	o.upstream(a.Upstream())
+	o.seconds("origin_exp", a.OriginExpires())
+	o.lineage(revoke.Facts{
+		TokenID: t.JTI, ClientID: a.ClientID(), Subject: a.Subject(), Upstream: a.Upstream().Name, Kid: t.KeyID, Lineage: a.Lineage(),
+	})
+	o.released(a.Claims())
+	return o.end()
+}
+
+// upstream writes which upstream vouched (P6): for a client's own token, none.
+func (o *object) upstream(u policy.UpstreamRef) {
+	if u.Name == "" {
+		return
+	}
+	o.name("upstream")
+	inner := object{}
+	inner.string("name", u.Name)
+	inner.optional("iss", u.Issuer)
+	inner.optional("sub", u.Subject)
+	text, err := inner.end()
+	o.buf = append(o.buf, text...)
+	o.fail(err)
+}
+
+func (o *object) lineage(f revoke.Facts) {
+	o.name("lin")
+	buf, err := f.AppendLineage(o.buf)
+	if err != nil {
+		o.fail(err)
+		return
+	}
+	o.buf = buf
+}
+
+// released writes the rule's claims (P8). Policy releases no reserved one; a second sub in a token would be so bad that it is
+// looked at here once more.
+func (o *object) released(claims map[string]any) {
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		if mappers.Reserved(name) || !mappers.ValidClaimName(name) {
+			o.fail(fmt.Errorf("claim %q may not be released", name))
+			return
+		}
+		o.name(name)
+		o.value(claims[name], 0)
+	}
+}

@@ -1,0 +1,211 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"fedbroker/broker/keyring"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/revoke"
+	"fedbroker/upstreams/jose"
+)
+
+// OpenerOptions describe an Opener. All but Leeway are required.
+type OpenerOptions struct {
+	Issuer  string
+	Keyring *keyring.Keyring
+	Revoked *revoke.Set
+	Leeway  time.Duration // for clocks of other replicas
+}
+
+// Opener opens tokens that we made.
+type Opener struct {
+	o        OpenerOptions
+	accepted jose.Algorithms
+}
+
+// NewOpener checks that nothing is missing: an Opener without revocations would open the dead.
+func NewOpener(o OpenerOptions) (*Opener, error) {
+	if o.Issuer == "" || o.Keyring == nil || o.Revoked == nil {
+		return nil, errors.New("token opener: issuer, keyring and revocations are required")
+	}
+	accepted, err := jose.ParseAlgorithms(keyring.Algorithms())
+	if err != nil {
+		return nil, fmt.Errorf("token opener: %w", err)
+	}
+	return &Opener{o: o, accepted: accepted}, nil
+}
+
+// Own is a token of ours that verified, is in time and is not revoked.
+type Own struct {
+	Subject, ClientID, JTI, KeyID string
+	Audience, Scopes              []string
+	IssuedAt, Expires             time.Time
+	OriginExpires                 time.Time // no descendant lives longer (P18)
+	AuthTime                      time.Time // zero: not known
+	ACR                           string
+	AMR                           []string
+	UpstreamName                  string // "" for a client's own token
+	UpstreamIssuer                string // only where the token's client sees it (P6)
+	UpstreamSubject               string
+	HasActor                      bool           // act: delegated
+	HasMayAct                     bool           // may_act
+	HasConfirmation               bool           // cnf: bound to a key of its holder
+	Facts                         revoke.Facts   // what a revocation can name of it
+	Claims                        map[string]any // all of them, the caller's own
+}
+
+func refuse(reason oauth.Reason, cause error) error {
+	return oauth.Deny(oauth.CodeInvalidRequest, reason).Because(cause)
+}
+
+// OpenAccess opens an access token of ours (at+jwt) and no other class: our ID tokens, logout tokens and ID-JAGs bear the same
+// issuer and keys, and are refused (P9). Judging the audience, and act, may_act and cnf, is the caller's work.
+//
+// The error is an *oauth.Error: invalid_request, or temporarily_unavailable when the revocations are too old to judge by, which
+// only a token that is good in all else can meet.
+func (o *Opener) OpenAccess(u jose.Unverified, now time.Time) (Own, error) {
+	if u.Class() != jose.ClassAccessToken {
+		return Own{}, refuse(oauth.ReasonTokenClass, fmt.Errorf("want an access token, got class %v", u.Class()))
+	}
+	claims, err := o.verify(u)
+	if err != nil {
+		return Own{}, err
+	}
+	own, err := readAccess(u, claims)
+	if err != nil {
+		return Own{}, refuse(oauth.ReasonToken, err)
+	}
+	if err := o.inTime(claims, own.IssuedAt, own.Expires, now); err != nil {
+		return Own{}, refuse(oauth.ReasonTokenTime, err)
+	}
+	switch err := o.o.Revoked.Check(own.Facts, own.IssuedAt); {
+	case errors.Is(err, revoke.ErrStale):
+		return Own{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonRevocationStale).Because(err)
+	case err != nil:
+		return Own{}, refuse(oauth.ReasonRevoked, err)
+	}
+	return own, nil
+}
+
+// verify holds the token to our issuer and to the one key that it names, if that key is not retired or compromised.
+func (o *Opener) verify(u jose.Unverified) (jose.Claims, error) {
+	if u.UnverifiedIssuer() != o.o.Issuer {
+		return jose.Claims{}, refuse(oauth.ReasonTokenIssuer, errors.New("not of our issuer"))
+	}
+	key, ok := o.o.Keyring.Public(u.KeyID()) // all our tokens name their key; "" is none of ours
+	if !ok {
+		return jose.Claims{}, refuse(oauth.ReasonSignature, errors.New("not signed with a key of ours that is in use"))
+	}
+	verified, err := u.Verify([]jose.Key{key}, o.accepted)
+	if err != nil {
+		return jose.Claims{}, refuse(oauth.ReasonSignature, err)
+	}
+	claims, err := verified.Claims(nil)
+	if err != nil {
+		return jose.Claims{}, refuse(oauth.ReasonToken, err)
+	}
+	return claims, nil
+}
+
+// inTime judges exp, iat and nbf with a leeway that is the same on both sides (P12).
+func (o *Opener) inTime(claims jose.Claims, issued, expires, now time.Time) error {
+	if !now.Before(expires.Add(o.o.Leeway)) {
+		return errors.New("expired")
+	}
+	if issued.After(now.Add(o.o.Leeway)) {
+		return errors.New("issued in the future")
+	}
+	notBefore, err := claims.Time("nbf")
+	switch {
+	case errors.Is(err, jose.ErrAbsent):
+		return nil
+	case err != nil:
+		return err
+	case notBefore.After(now.Add(o.o.Leeway)):
+		return errors.New("not valid yet")
+	}
+	return nil
+}
+
+// reader reads claims one by one and keeps the first error. What we sign has every required claim; a token without is not one
+// that Mint made.
+type reader struct {
+	claims jose.Claims
+	err    error
+}
+
+func (r *reader) keep(err error, optional bool) {
+	if err != nil && r.err == nil && !(optional && errors.Is(err, jose.ErrAbsent)) {
+		r.err = err
+	}
+}
+
+func (r *reader) string(name string, optional bool) string {
+	s, err := r.claims.String(name)
+	if err == nil && s == "" && !optional {
+		err = fmt.Errorf("%w: %s: empty", jose.ErrClaim, name)
+	}
+	r.keep(err, optional)
+	return s
+}
+
+func (r *reader) time(name string, optional bool) time.Time {
+	t, err := r.claims.Time(name)
+	r.keep(err, optional)
+	return t
+}
+
+func (r *reader) strings(name string, optional bool) []string {
+	list, err := r.claims.StringList(name)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("%w: %s: empty", jose.ErrClaim, name)
+	}
+	r.keep(err, optional)
+	return list
+}
+
+// readAccess reads the claims that appendAccess wrote.
+func readAccess(u jose.Unverified, claims jose.Claims) (Own, error) {
+	r := reader{claims: claims}
+	own := Own{
+		Subject: r.string("sub", false), ClientID: r.string("client_id", false), JTI: r.string("jti", false), KeyID: u.KeyID(),
+		Audience: r.strings("aud", false),
+		IssuedAt: r.time("iat", false), Expires: r.time("exp", false), OriginExpires: r.time("origin_exp", false), AuthTime: r.time("auth_time", true),
+		ACR: r.string("acr", true), AMR: r.strings("amr", true),
+		HasActor: u.Has(jose.MarkerActor), HasMayAct: u.Has(jose.MarkerMayAct), HasConfirmation: u.Has(jose.MarkerConfirmation),
+		Claims: claims.Map(),
+	}
+	var err error
+	own.Scopes, err = oauth.ParseScope(r.string("scope", true))
+	r.keep(err, false)
+	r.keep(own.readUpstream(), false)
+	lineage, err := revoke.ParseLineage(own.Claims["lin"])
+	r.keep(err, false)
+	own.Facts = revoke.Facts{
+		TokenID: own.JTI, ClientID: own.ClientID, Subject: own.Subject, Upstream: own.UpstreamName, Kid: own.KeyID, Lineage: lineage,
+	}
+	if _, named := own.Claims["lin"]; !named {
+		r.keep(fmt.Errorf("%w: lin", jose.ErrAbsent), false)
+	}
+	return own, r.err
+}
+
+func (own *Own) readUpstream() error {
+	value, present := own.Claims["upstream"]
+	if !present {
+		return nil
+	}
+	members, ok := value.(map[string]any)
+	if !ok {
+		return fmt.Errorf("%w: upstream: want an object", jose.ErrClaim)
+	}
+	own.UpstreamName, _ = members["name"].(string)
+	own.UpstreamIssuer, _ = members["iss"].(string)
+	own.UpstreamSubject, _ = members["sub"].(string)
+	if own.UpstreamName == "" {
+		return fmt.Errorf("%w: upstream.name: want a string", jose.ErrClaim)
+	}
+	return nil
+}
