@@ -36,14 +36,10 @@ func Combine(d Decision) (Authority, error) {
 	if d.bound == nil || d.requester == nil || len(d.audiences) == 0 {
 		return Authority{}, errors.New("policy: a decision that nothing decided")
 	}
-	scopes, err := d.scopes()
-	if err != nil {
-		return Authority{}, err
-	}
 	a := Authority{
 		rule: d.bound.id, tokenType: d.tokenType,
-		audiences: slices.Clone(d.audiences), scopes: scopes,
-		issued: d.now.Truncate(time.Second),
+		audiences: slices.Clone(d.audiences),
+		issued:    d.now.Truncate(time.Second),
 	}
 	if d.requester.Anonymous {
 		a.client = anonymousPrefix + d.bound.id
@@ -53,7 +49,7 @@ func Combine(d Decision) (Authority, error) {
 	if d.subject == nil {
 		a.subject = d.requester.ClientID
 	}
-	for _, step := range [...]func(*Authority) error{d.lifetime, d.identity, d.lineage, d.spend} {
+	for _, step := range [...]func(*Authority) error{d.lifetime, d.lineage, d.identity, d.scopes, d.spend} {
 		if err := step(&a); err != nil {
 			return Authority{}, err
 		}
@@ -65,10 +61,10 @@ func Combine(d Decision) (Authority, error) {
 const anonymousPrefix = "anonymous:"
 
 // scopes is the request within the image of the subject's scopes under the rule's map (P17). A scope that the subject lacks adds nothing.
-func (d Decision) scopes() ([]string, error) {
+func (d Decision) scopes(a *Authority) error {
 	requested, err := oauth.ParseScope(d.scope)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	allowed := make([]string, 0, len(d.bound.scopes))
 	for _, s := range d.bound.scopes {
@@ -76,19 +72,21 @@ func (d Decision) scopes() ([]string, error) {
 			allowed = append(allowed, s.name)
 		}
 	}
+	a.scopes = allowed
 	deny := oauth.Deny(oauth.CodeInvalidScope, oauth.ReasonScope)
 	if requested == nil {
 		if len(allowed) == 0 && len(d.bound.scopes) > 0 {
-			return nil, deny.Because(errors.New("nothing is left of the scopes"))
+			return deny.Because(errors.New("nothing is left of the scopes"))
 		}
-		return allowed, nil
+		return nil
 	}
+	a.scopes = requested
 	for _, name := range requested {
 		if !slices.Contains(allowed, name) {
-			return nil, deny.Because(fmt.Errorf("scope %q is beyond rule or subject", name))
+			return deny.Because(fmt.Errorf("scope %q is beyond rule or subject", name))
 		}
 	}
-	return requested, nil
+	return nil
 }
 
 func intersects(a, b []string) bool {
