@@ -1,0 +1,159 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/revoke"
+	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/outbound"
+)
+
+const (
+	// maxAssertionLife is how long a client's own assertion may live, and so how long its jti is remembered (P24, P37).
+	maxAssertionLife = 5 * time.Minute
+	// spendSlack is beyond the last moment at which the assertion could pass.
+	spendSlack = time.Second
+	// keySetPrefix begins the name of a client's key set: no upstream's name holds a colon (P1).
+	keySetPrefix = "client:"
+	// tokenPath of the token endpoint, relative to the issuer.
+	tokenPath = "/token"
+
+	jwksTimeout = 5 * time.Second // P43: what clients serve
+	maxJWKS     = 64 << 10
+)
+
+// Keys keeps the key sets of clients, as *keys.Cache does.
+type Keys interface {
+	Register(name string, u keys.Upstream)
+	Lookup(ctx context.Context, name, kid, issuer string) ([]jose.Key, error)
+}
+
+// register makes the client's key set known. Nothing is fetched here. A jwks_uri is dialled without exceptions for private
+// addresses, loopback for a loopback name apart: a client in a private network has a jwks_file.
+func (r *Registry) register(c *Client) error {
+	if c.assertionKeys == "" || r.keys == nil {
+		return nil
+	}
+	if path := c.Spec.JWKSFile; path != "" {
+		r.keys.Register(c.assertionKeys, keys.Upstream{Issuer: c.ID, Source: keys.FileSource(path), Static: true})
+		return nil
+	}
+	uri := c.Spec.JWKSURI
+	u, err := url.Parse(uri)
+	if err != nil {
+		return errors.New("want a URL")
+	}
+	client, err := outbound.New(outbound.Options{Loopback: outbound.IsLoopback(u.Hostname()), Timeout: jwksTimeout, MaxBody: maxJWKS})
+	if err != nil {
+		return err
+	}
+	r.keys.Register(c.assertionKeys, keys.Upstream{Issuer: c.ID, JWKSURI: uri, Source: func(ctx context.Context) (keys.Fetched, error) {
+		set, header, err := client.GetJSON(ctx, uri, outbound.Get{MaxBody: maxJWKS})
+		if err != nil {
+			return keys.Fetched{}, err
+		}
+		return keys.Fetched{Set: set, FreshFor: keys.Freshness(header), Discovery: keys.Discovery{Issuer: c.ID, JWKSURI: uri}}, nil
+	}})
+	return nil
+}
+
+// unverifiedClientID only selects the client whose keys may verify the assertion.
+func unverifiedClientID(assertion string) string {
+	u, err := jose.Parse(assertion)
+	if err != nil {
+		return ""
+	}
+	return u.UnverifiedIssuer()
+}
+
+// privateKeyJWT checks a client's own assertion (RFC 7523 section 3, OpenID Connect Core 1.0 section 9), narrower than these: one
+// audience, at most five minutes, and once.
+func privateKeyJWT(ctx context.Context, r *Registry, client *Client, c oauth.Credentials, now time.Time) (string, error) {
+	u, err := jose.Parse(c.Assertion)
+	if err != nil {
+		return "", refuse(err)
+	}
+	// An access token, a logout token or a proof, which the client's key may sign elsewhere, is no assertion (P9).
+	if u.Class() != jose.ClassJWT {
+		return "", refuse(fmt.Errorf("assertion of class %v", u.Class()))
+	}
+	if client.assertionKeys == "" || r.keys == nil || r.spend == nil {
+		return "", refuse(errors.New("no keys to verify an assertion"))
+	}
+	if u.UnverifiedIssuer() != client.ID {
+		return "", refuse(errors.New("iss is not the client"))
+	}
+	set, err := r.keys.Lookup(ctx, client.assertionKeys, u.KeyID(), client.ID)
+	if err != nil {
+		return "", keysError(err)
+	}
+	verified, err := u.Verify(set, jose.DefaultAlgorithms())
+	if err != nil {
+		return "", refuse(err)
+	}
+	claims, err := verified.Claims(nil)
+	if err != nil {
+		return "", refuse(err)
+	}
+	jti, until, err := r.judgeAssertion(client, claims, now)
+	if err != nil {
+		return "", refuse(err)
+	}
+	switch err := r.spend.Spend(ctx, client.assertionKeys, client.ID, jti, until); {
+	case errors.Is(err, revoke.ErrSpent):
+		return "", oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonReplay).Because(err)
+	case err != nil:
+		return "", oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
+	}
+	return u.TokenID(), nil
+}
+
+// keysError tells keys that can't be had now, which are not the client's fault, from a key that it does not have.
+func keysError(err error) error {
+	if !errors.Is(err, keys.ErrUnavailable) {
+		return refuse(err)
+	}
+	deny := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonKeysUnavailable)
+	if u, ok := errors.AsType[*keys.UnavailableError](err); ok && u.RetryAfter > 0 {
+		deny.RetryAfter = u.RetryAfter
+	}
+	return deny.Because(err)
+}
+
+// judgeAssertion judges the claims of a verified assertion; until is when it can pass no longer.
+func (r *Registry) judgeAssertion(client *Client, claims jose.Claims, now time.Time) (jti string, until time.Time, err error) {
+	sub, errSub := claims.String("sub")
+	jti, errJTI := claims.String("jti")
+	expires, errExp := claims.Time("exp")
+	issued, errIat := claims.Time("iat")
+	notBefore, errNbf := claims.Time("nbf")
+	if errors.Is(errNbf, jose.ErrAbsent) {
+		notBefore, errNbf = issued, nil
+	}
+	if err := errors.Join(errSub, errJTI, errExp, errIat, errNbf); err != nil {
+		return "", time.Time{}, err
+	}
+	// A list is refused even with one entry: a token for several audiences could be replayed by any of them.
+	aud, _ := claims.Value("aud").(string)
+	switch {
+	case sub != client.ID:
+		err = errors.New("sub is not the client")
+	case jti == "":
+		err = errors.New("jti is empty")
+	case aud != r.issuer && !(client.LegacyAud && aud == r.issuer+tokenPath):
+		err = errors.New("aud is not our issuer as a single string")
+	case !now.Before(expires.Add(r.leeway)):
+		err = errors.New("expired")
+	case issued.After(now.Add(r.leeway)) || notBefore.After(now.Add(r.leeway)):
+		err = errors.New("not valid yet")
+	case expires.Sub(issued) > maxAssertionLife:
+		err = fmt.Errorf("lives %v, at most %v", expires.Sub(issued), maxAssertionLife)
+	}
+	return jti, expires.Add(r.leeway + spendSlack), err
+}
