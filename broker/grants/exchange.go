@@ -1,0 +1,158 @@
+package grants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/policy"
+	"fedbroker/mappers"
+	"fedbroker/upstreams/jose"
+)
+
+// exchange is the token exchange (RFC 8693). What the subject token is decides its path, never which parameters came with it.
+type exchange struct {
+	Deps
+	reads map[string]*jose.Selection // by upstream: the claims that chain and rules read
+}
+
+func newExchange(d Deps) exchange {
+	x := exchange{Deps: d, reads: make(map[string]*jose.Selection, len(d.Chains))}
+	for name, chain := range d.Chains {
+		c, r := chain.Reads(), d.Policy.Reads(name)
+		if !c.All && !r.All {
+			x.reads[name] = jose.NewSelection(slices.Concat(c.Names, r.Names)...)
+		} // else nil: all of them
+	}
+	return x
+}
+
+func (exchange) Type() string { return oauth.GrantTokenExchange }
+
+// attempt is one exchange on its way. Each step reads what the ones before it left.
+type attempt struct {
+	exchange
+	req       *oauth.TokenRequest
+	params    parameters
+	token     jose.Unverified
+	claims    map[string]any // of an external token, verified, before mapping
+	subject   policy.Subject
+	authority policy.Authority
+}
+
+// Authorize takes the steps in the order in which the contract judges them (P27): an earlier failure hides a later one.
+func (x exchange) Authorize(ctx context.Context, req *oauth.TokenRequest) (policy.Authority, error) {
+	a := attempt{exchange: x, req: req}
+	for _, step := range [...]func(*attempt, context.Context) error{
+		(*attempt).admit,
+		(*attempt).readParameters,
+		(*attempt).parseTokens,
+		(*attempt).verifySubject,
+		(*attempt).reachTarget,
+		(*attempt).mapSubject,
+		(*attempt).decide,
+	} {
+		if err := step(&a, ctx); err != nil {
+			return policy.Authority{}, err
+		}
+	}
+	return a.authority, nil
+}
+
+// admit refuses whom no rule names, before anything of the request is looked at.
+func (a *attempt) admit(context.Context) error { return a.Policy.Admits(a.req.Requester) }
+
+func (a *attempt) readParameters(context.Context) (err error) {
+	a.params, err = readParameters(a.req.Form)
+	a.req.Seen.Targets = a.params.targets
+	return err
+}
+
+// parseTokens reads both tokens and holds them to what the request calls them; nothing is verified yet.
+func (a *attempt) parseTokens(context.Context) error {
+	var err error
+	if a.token, err = a.parse(a.params.subjectToken, a.params.subjectType); err != nil {
+		return err
+	}
+	if a.params.actorToken != "" { // typed here; that no rule takes an actor is the policy's to say
+		actor, err := a.parse(a.params.actorToken, a.params.actorType)
+		if err != nil {
+			return err
+		}
+		if a.isCredential(actor) {
+			return invalid(oauth.ReasonTokenReused, errors.New("actor token is the client's credential"))
+		}
+	}
+	if a.isCredential(a.token) {
+		return invalid(oauth.ReasonTokenReused, errors.New("subject token is the client's credential"))
+	}
+	if a.token.Has(jose.MarkerConfirmation) { // P25: without a proof of possession here, a bound token is nobody's to present
+		return invalid(oauth.ReasonConfirmation, errors.New("subject token is sender-constrained"))
+	}
+	return nil
+}
+
+func (a *attempt) parse(raw, declared string) (jose.Unverified, error) {
+	t, err := jose.Parse(raw)
+	if err != nil {
+		return t, invalid(oauth.ReasonToken, err)
+	}
+	if own := t.UnverifiedIssuer() == a.Issuer; !agrees(declared, t, own) {
+		return t, invalid(oauth.ReasonTokenClass, fmt.Errorf("declared type %s disagrees with class %s, own: %t", declared, t.Class(), own))
+	}
+	return t, nil
+}
+
+// isCredential compares by the signing input, for signatures are malleable (P14, P24).
+func (a *attempt) isCredential(t jose.Unverified) bool {
+	id := a.req.Requester.CredentialTokenID
+	return id != "" && t.TokenID() == id
+}
+
+// reachTarget comes before any condition: what rules say of subjects is not for those who reach the target by none.
+func (a *attempt) reachTarget(context.Context) error {
+	if !a.Policy.Reaches(&a.req.Requester, a.params.targets) {
+		return oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
+	}
+	return nil
+}
+
+// mapSubject makes an identity a principal. A chain that refuses or fails is a condition that does not hold.
+func (a *attempt) mapSubject(context.Context) error {
+	if a.subject.Own {
+		return nil
+	}
+	chain := a.Chains[a.subject.Upstream]
+	if chain == nil {
+		return fmt.Errorf("grants: no chain for upstream %s", a.subject.Upstream)
+	}
+	result, err := chain.Run(a.claims, nil)
+	if err != nil {
+		if refused, ok := errors.AsType[*mappers.RefusedError](err); ok {
+			return invalid(oauth.ReasonRequire, refused)
+		}
+		return invalid(oauth.ReasonMapping, err)
+	}
+	a.subject.Claims, a.subject.Principal, a.subject.Made = result.View, result.Principal, result.Made
+	return nil
+}
+
+func (a *attempt) decide(context.Context) error {
+	d, err := a.Policy.Decide(&policy.Request{
+		Subject: &a.subject, Requester: &a.req.Requester,
+		Targets: a.params.targets, Scope: a.req.Form.Get(oauth.ParamScope), TokenType: a.params.requestedType,
+		Actor: a.params.actorToken != "", Now: a.req.Now,
+	}, nil)
+	if err != nil {
+		return err
+	}
+	a.authority, err = policy.Combine(d)
+	return err
+}
+
+// invalid is RFC 8693 §2.2.2: whatever is wrong with a request or a token in it.
+func invalid(reason oauth.Reason, cause error) *oauth.Error {
+	return oauth.Deny(oauth.CodeInvalidRequest, reason).Because(cause)
+}
