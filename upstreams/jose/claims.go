@@ -3,7 +3,7 @@ package jose
 import (
 	"errors"
 	"fmt"
-	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"time"
@@ -19,6 +19,9 @@ var (
 
 // maxTime is the last second of the year 9999, as RFC 3339 can write it. A NumericDate lies in 0 … maxTime.
 const maxTime = 253402300799
+
+// maxTimeLiteral is more than any encoder spends on one in range.
+const maxTimeLiteral = 32
 
 // logoutEvent is the member of events that makes a logout token (OpenID Connect Back-Channel Logout §2.4).
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
@@ -155,18 +158,28 @@ func (c Claims) Time(name string) (time.Time, error) {
 	if m.value.Kind() != '0' {
 		return time.Time{}, wrong(name, "want a number")
 	}
-	seconds, err := strconv.ParseInt(string(m.value), 10, 64)
-	if err != nil {
-		f, err := strconv.ParseFloat(string(m.value), 64)
-		if err != nil || f != math.Trunc(f) || math.Abs(f) > maxTime {
-			return time.Time{}, wrong(name, "want whole seconds in range")
-		}
-		seconds = int64(f)
-	}
-	if seconds < 0 || seconds > maxTime {
+	seconds, ok := wholeSeconds(string(m.value))
+	if !ok {
 		return time.Time{}, wrong(name, "want whole seconds in range")
 	}
 	return time.Unix(seconds, 0), nil
+}
+
+// wholeSeconds is a JSON number's value if that is an integer in range. Numbers with a fraction or exponent are compared exactly, but
+// only after their float says that they are of a size at which that is cheap.
+func wholeSeconds(literal string) (int64, bool) {
+	if n, err := strconv.ParseInt(literal, 10, 64); err == nil {
+		return n, 0 <= n && n <= maxTime
+	}
+	f, err := strconv.ParseFloat(literal, 64)
+	if err != nil || f < 1 || f > maxTime || len(literal) > maxTimeLiteral {
+		return 0, false
+	}
+	exact, ok := new(big.Rat).SetString(literal)
+	if !ok || !exact.IsInt() {
+		return 0, false
+	}
+	return exact.Num().Int64(), true
 }
 
 func (c Claims) find(name string) (member, bool) {

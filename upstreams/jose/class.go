@@ -46,8 +46,10 @@ const (
 )
 
 // TypClass is the class that a typ alone stands for, in any case and with or without "application/" (RFC 7515 §4.1.9).
-func TypClass(typ string) Class {
-	switch NormalTyp(typ) {
+func TypClass(typ string) Class { return typClass(NormalTyp(typ)) }
+
+func typClass(normal string) Class {
+	switch normal {
 	case "", "jwt":
 		return ClassJWT
 	case "at+jwt":
@@ -64,21 +66,25 @@ func TypClass(typ string) Class {
 	return ClassOther
 }
 
-// NormalTyp is the form in which Unverified.Typ gives a typ: lower case, without "application/". Only ASCII is folded, for Unicode
-// knows other letters that become ours in lower case.
+// NormalTyp is the form in which Unverified.Typ gives a typ: lower case, without "application/" where no other slash follows. Only
+// ASCII is folded, for Unicode knows other letters that become ours in lower case.
 func NormalTyp(typ string) string {
-	return strings.TrimPrefix(strings.Map(func(r rune) rune {
+	typ = strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
 			return r + 'a' - 'A'
 		}
 		return r
-	}, typ), "application/")
+	}, typ)
+	if sub, ok := strings.CutPrefix(typ, "application/"); ok && sub != "" && !strings.Contains(sub, "/") {
+		return sub
+	}
+	return typ
 }
 
 // classify lets marker claims correct a typ that says nothing special, and refuses to choose where the two contradict. A token that
 // carries events is never a subject token, whatever its typ says.
 func classify(typ string, m Marker) Class {
-	byTyp, byMarker := TypClass(typ), markerClass(m)
+	byTyp, byMarker := typClass(typ), markerClass(m)
 	switch {
 	case byMarker == ClassNone, byMarker == byTyp:
 		return byTyp
