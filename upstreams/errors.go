@@ -1,0 +1,56 @@
+package upstreams
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What every error of Verify wraps exactly one of.
+var (
+	// ErrInvalid: the token is at fault.
+	ErrInvalid = errors.New("token refused")
+	// ErrUnavailable: the upstream's keys can't be had now; the same token may be good later.
+	ErrUnavailable = errors.New("upstream unavailable")
+)
+
+// Reason says in one word why a token was not accepted. The set is closed, for metrics and audit.
+type Reason string
+
+// The reasons. All but ReasonUnavailable are the token's fault.
+const (
+	ReasonPurpose      Reason = "purpose"      // this upstream does not serve the purpose
+	ReasonClass        Reason = "class"        // not the class of token that the purpose needs (RFC 8725 §3.11)
+	ReasonIssuer       Reason = "issuer"       // iss is not the upstream's
+	ReasonAudience     Reason = "audience"     // aud or azp
+	ReasonTime         Reason = "time"         // exp, iat, nbf
+	ReasonNonce        Reason = "nonce"        // not this login attempt's
+	ReasonConfirmation Reason = "confirmation" // bound to a key whose possession was not proven
+	ReasonClaim        Reason = "claim"        // a claim that the protocol reads has the wrong type
+	ReasonSubject      Reason = "subject"      // no usable subject
+	ReasonAlgorithm    Reason = "algorithm"    // alg is not on the upstream's list
+	ReasonUnknownKey   Reason = "unknown_key"  // the upstream has no such key
+	ReasonSignature    Reason = "signature"    // the signature is not that key's
+	ReasonUnavailable  Reason = "unavailable"  // the keys could not be had
+)
+
+// Error says why one upstream did not accept a token. Its text may name claims, never their values.
+type Error struct {
+	Reason     Reason
+	Upstream   string
+	RetryAfter time.Duration // ReasonUnavailable: when to try again; zero when not known
+	Err        error         // the cause
+}
+
+// Error describes it for the log.
+func (e *Error) Error() string {
+	return fmt.Sprintf("upstream %s: %s: %v", e.Upstream, e.Reason, e.Err)
+}
+
+// Unwrap gives the sentinel and the cause.
+func (e *Error) Unwrap() []error {
+	if e.Reason == ReasonUnavailable {
+		return []error{ErrUnavailable, e.Err}
+	}
+	return []error{ErrInvalid, e.Err}
+}

@@ -1,0 +1,237 @@
+package upstreams
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/outbound"
+	"fedbroker/upstreams/presets"
+	"fedbroker/upstreams/spec"
+)
+
+// defaultLeeway is P12's.
+const defaultLeeway = 30 * time.Second
+
+// Options of NewSet. Specs and OurIssuer are required.
+type Options struct {
+	Specs         []Spec
+	OurIssuer     string
+	Keys          *keys.Cache      // each upstream is registered with it; nil: the set is only judged, and verifies nothing
+	DefaultLeeway *time.Duration   // for upstreams without leeway [30s]
+	Now           func() time.Time // [time.Now]
+	Assertions    []Assertion      // of clients
+	Clients       []string         // ids of configured clients; nil: requesters are not looked up
+}
+
+// Assertion is a client's way to authenticate with tokens of an upstream.
+type Assertion struct {
+	Path     string // of the client's key, such as clients[3].assertion
+	Upstream string
+	Audience string
+}
+
+// Set holds the configured upstreams. It is immutable.
+type Set struct {
+	members  []*member // in file order
+	byName   map[string]*member
+	byIssuer map[string][]*member
+	keys     *keys.Cache
+}
+
+// member is one upstream in its set.
+type member struct {
+	verifier
+	spec    Spec // effective
+	preset  presets.Preset
+	clients *outbound.Client
+}
+
+// NewSet judges all specs and builds the upstreams. It reports every problem, with a path such as upstreams[2].leeway; the set is fit
+// for use only if nothing was reported. It touches neither network nor files.
+func NewSet(o Options, report func(path, format string, args ...any)) *Set {
+	fit := true
+	bad := func(path, format string, args ...any) {
+		fit = false
+		report(path, format, args...)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Set{byName: map[string]*member{}, byIssuer: map[string][]*member{}, keys: o.Keys}
+	for i, written := range o.Specs {
+		path := spec.At("upstreams", i)
+		m := o.judged(written, func(key, format string, args ...any) { bad(path+"."+key, format, args...) })
+		if _, taken := s.byName[written.Name]; taken {
+			bad(path+".name", "want each name once, got %q again", written.Name)
+			continue
+		}
+		s.members = append(s.members, m)
+		s.byName[written.Name] = m
+		if m.issuer != "" {
+			s.byIssuer[m.issuer] = append(s.byIssuer[m.issuer], m)
+		}
+	}
+	judgePairs(o.Specs, s, bad)
+	o.judgeAssertions(s, bad)
+	if fit && o.Keys != nil {
+		s.register()
+	}
+	return s
+}
+
+// judged reports what is wrong with one spec, and builds what it describes.
+func (o Options) judged(written Spec, bad func(key, format string, args ...any)) *member {
+	leeway := defaultLeeway
+	if o.DefaultLeeway != nil {
+		leeway = *o.DefaultLeeway
+	}
+	effective, preset := spec.Judge(written, spec.Options{
+		Kinds: kinds, OurIssuer: o.OurIssuer, Leeway: leeway, Clients: o.Clients,
+		Asserted: slices.ContainsFunc(o.Assertions, func(a Assertion) bool { return a.Upstream == written.Name }),
+	}, bad)
+	m := &member{spec: effective, preset: preset}
+	m.verifier = verifier{
+		name: written.Name, issuer: effective.Issuer, manyIssuers: written.IssuerPattern != "", loginAudience: written.ClientID,
+		audiences: slices.Clone(written.Audiences), parties: slices.Clone(written.AuthorizedParties), subject: effective.Subject,
+		acr: maps.Clone(written.ACRMap), amr: maps.Clone(written.AMRMap), leeway: *effective.Leeway, now: o.Now, keys: o.Keys,
+	}
+	for _, typ := range *effective.AcceptTyp {
+		m.acceptTyp = append(m.acceptTyp, jose.NormalTyp(typ))
+	}
+	if algorithms, err := jose.ParseAlgorithms(effective.Algorithms); err == nil { // what is wrong with them was reported
+		m.algorithms = algorithms
+	}
+	return m
+}
+
+// judgePairs reports what upstreams can't have in common.
+func judgePairs(specs []Spec, s *Set, bad func(path, format string, args ...any)) {
+	domains := map[string]int{}
+	for i := range specs {
+		for k, d := range specs[i].Domains {
+			if first, taken := domains[d]; taken && first != i {
+				bad(spec.At(spec.At("upstreams", i)+".domains", k), "want a domain of one upstream, got %q of upstreams[%d]", d, first)
+			} else {
+				domains[d] = i
+			}
+		}
+		for k := range i {
+			if specs[k].Name != specs[i].Name { // else that is the problem
+				judgePair(specs, s, k, i, bad)
+			}
+		}
+	}
+}
+
+// judgePair reports audiences by which two upstreams of one issuer could be taken for each other (P10), or a login for an exchange (P11).
+func judgePair(specs []Spec, s *Set, first, second int, bad func(path, format string, args ...any)) {
+	a, b := s.byName[specs[first].Name], s.byName[specs[second].Name]
+	if !canShareIssuer(a.spec, b.spec) {
+		return
+	}
+	for i, audience := range specs[second].Audiences {
+		path := spec.At(spec.At("upstreams", second)+".audiences", i)
+		if a.exchanges(audience.Value) {
+			bad(path, "want an audience that upstreams[%d], which can have the same issuer, does not have, got %q", first, audience.Value)
+		}
+		if audience.Value != "" && audience.Value == a.loginAudience {
+			bad(path, "want another value than client_id of upstreams[%d], which has the same issuer", first)
+		}
+	}
+	for i, audience := range specs[first].Audiences {
+		if audience.Value != "" && audience.Value == b.loginAudience {
+			bad(spec.At(spec.At("upstreams", first)+".audiences", i), "want another value than client_id of upstreams[%d], which has the same issuer", second)
+		}
+	}
+}
+
+func canShareIssuer(a, b Spec) bool {
+	for _, x := range a.SpeaksFor() {
+		for _, y := range b.SpeaksFor() {
+			if x != "" && spec.Overlap(x, y) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judgeAssertions reports clients whose assertions could be taken for subject tokens (P24).
+func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...any)) {
+	for _, a := range o.Assertions {
+		m, ok := s.byName[a.Upstream]
+		switch {
+		case !ok:
+			bad(a.Path+".upstream", "want one of %s, got %q", strings.Join(s.Names(), ", "), a.Upstream)
+		case a.Audience == "":
+			bad(a.Path+".audience", "want one")
+		case a.Audience == m.loginAudience || m.exchanges(a.Audience):
+			bad(a.Path+".audience", "want another value than the upstream's client_id and audiences for exchange")
+		}
+	}
+}
+
+// register makes the upstreams' keys known to the cache.
+func (s *Set) register() {
+	for _, m := range s.members {
+		if m.issuer == "" {
+			continue // a pattern: its issuers are met at run time
+		}
+		client, err := outbound.New(outboundOptions(m.spec))
+		if err != nil {
+			continue // only for limits that are not set here; such an upstream stays without keys
+		}
+		m.clients = client
+		s.keys.Register(m.name, keySource(m.spec, client))
+	}
+}
+
+// Select finds the upstream to which a token belongs by what it says of itself: the one of that issuer that has one of these audiences
+// for exchange. A token that fits several belongs to none: upstreams are never tried in turn (P10).
+func (s *Set) Select(unverifiedIssuer string, unverifiedAudience []string) (Upstream, bool) {
+	var found *member
+	for _, m := range s.byIssuer[unverifiedIssuer] {
+		if !slices.ContainsFunc(unverifiedAudience, m.exchanges) {
+			continue
+		}
+		if found != nil {
+			return nil, false
+		}
+		found = m
+	}
+	if found == nil {
+		return nil, false
+	}
+	return &found.verifier, true
+}
+
+// ByName finds a configured upstream.
+func (s *Set) ByName(name string) (Upstream, bool) {
+	m, ok := s.byName[name]
+	if !ok {
+		return nil, false
+	}
+	return &m.verifier, true
+}
+
+// Names lists the upstreams in file order.
+func (s *Set) Names() []string {
+	names := make([]string, len(s.members))
+	for i, m := range s.members {
+		names[i] = m.name
+	}
+	return names
+}
+
+// Close ends idle connections.
+func (s *Set) Close() {
+	for _, m := range s.members {
+		if m.clients != nil {
+			m.clients.Close()
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package spec
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/presets"
+)
+
+// ClaimSubject is the claim that is the subject unless another is configured (RFC 7519 §4.1.2).
+const ClaimSubject = "sub"
+
+const (
+	defaultMaxStale = 24 * time.Hour
+
+	typAccess = "at+jwt" // RFC 9068 §2.1
+)
+
+// How we authenticate at an upstream's token endpoint (OpenID Connect Core §9).
+const (
+	AuthBasic      = "client_secret_basic"
+	AuthPost       = "client_secret_post"
+	AuthPrivateKey = "private_key_jwt"
+)
+
+// How an upstream answers an authorization request (OAuth 2.0 Multiple Response Types §2.1, Form Post Response Mode).
+const (
+	ResponseQuery    = "query"
+	ResponseFormPost = "form_post"
+)
+
+// ScopeOpenID makes an authorization request one of OpenID Connect (Core §3.1.2.1).
+const ScopeOpenID = "openid"
+
+// withDefaults is the spec with its preset and all defaults applied. What is written counts, also when it is empty.
+func (s Upstream) withDefaults(preset presets.Preset, login bool, leeway time.Duration) Upstream {
+	if s.Issuer == "" && s.IssuerPattern == "" {
+		s.Issuer = preset.Issuer
+	}
+	if len(s.Algorithms) == 0 {
+		s.Algorithms = preset.Algorithms
+	}
+	if len(s.Algorithms) == 0 {
+		s.Algorithms = jose.DefaultAlgorithms().Names()
+	}
+	if len(s.Subject) == 0 {
+		s.Subject = preset.Subject
+	}
+	if len(s.Subject) == 0 {
+		s.Subject = Claims{ClaimSubject}
+	}
+	if s.AcceptTyp == nil {
+		s.AcceptTyp = &[]string{typAccess}
+	}
+	if s.Leeway == nil {
+		s.Leeway = &leeway
+	}
+	if s.MaxStale == nil {
+		maxStale := defaultMaxStale
+		s.MaxStale = &maxStale
+	}
+	if s.EmailDomains == nil {
+		s.EmailDomains = &EmailDomains{Names: s.Domains}
+	}
+	if login {
+		s = s.withLoginDefaults()
+	}
+	return s
+}
+
+func (s Upstream) withLoginDefaults() Upstream {
+	if s.AuthMethod == "" {
+		s.AuthMethod = AuthBasic
+		if s.PrivateKeyFile != "" {
+			s.AuthMethod = AuthPrivateKey
+		}
+	}
+	if s.ResponseMode == "" {
+		s.ResponseMode = ResponseQuery
+	}
+	if s.Scopes == nil {
+		s.Scopes = []string{ScopeOpenID, "profile", "email"}
+	}
+	return s
+}
+
+// unserved are the keys that are judged and that nothing reads yet.
+var unserved = []string{
+	"auth_method", "client_secret", "display_name", "introspection", "issuer_pattern", "issuers", "linking", "private_key_file", "refresh",
+	"response_mode", "scopes", "trust_prompt",
+}
+
+// Unserved lists the keys that are present and judged but that nothing serves, sorted: what they ask for does not happen.
+func (s Upstream) Unserved() []string {
+	var keys []string
+	for _, key := range s.present() {
+		if slices.Contains(unserved, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// present lists the keys whose values are not zero, sorted.
+func (s Upstream) present() []string {
+	var keys []string
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// SpeaksFor lists the issuers of the upstream's tokens: one, the listed ones of a pattern, or the pattern itself.
+func (s Upstream) SpeaksFor() []string {
+	switch {
+	case s.IssuerPattern == "":
+		return []string{s.Issuer}
+	case len(s.Issuers) > 0:
+		return s.Issuers
+	}
+	return []string{s.IssuerPattern}
+}

@@ -1,0 +1,68 @@
+// Package upstreams verifies the tokens of identity providers that are not ours: what an upstream is (Spec), which of them a
+// token belongs to (Set.Select), and what its verification proves (Identity). A token is judged in two parts: first all that needs
+// no key, then the signature, so that an outage at an upstream never hides what is wrong with a token by itself.
+package upstreams
+
+import (
+	"context"
+	"time"
+
+	"fedbroker/upstreams/jose"
+)
+
+// Upstream verifies tokens of one configured identity provider.
+type Upstream interface {
+	// Name is the configured name.
+	Name() string
+	// Verify proves that t is the upstream's and fits the purpose. Every error is an *Error that wraps ErrInvalid, the token's
+	// fault, or ErrUnavailable, not the token's fault.
+	Verify(ctx context.Context, t jose.Unverified, want Want) (Identity, error)
+}
+
+// Purpose is what a token is presented for. The audiences of one purpose are never those of another.
+type Purpose uint8
+
+// The purposes. The zero value is none, and refused.
+const (
+	_               Purpose = iota
+	PurposeExchange         // subject token of an exchange or a grant by assertion
+	PurposeLogin            // ID token at the end of a login attempt
+	PurposeActor            // actor token of an exchange
+	PurposeClient           // a workload's token as client credential
+)
+
+// Want says what a token must be good for.
+type Want struct {
+	Purpose        Purpose
+	Requester      string          // client id of the requester; empty for an anonymous one, to whom no bound audience is open
+	Nonce          string          // PurposeLogin: the attempt's nonce, required
+	ClientAudience string          // PurposeClient: the one audience that the token must have, required
+	MaxAge         time.Duration   // if positive, how long ago the token may have been issued
+	Now            time.Time       // zero: the set's clock
+	Claims         *jose.Selection // claims that Identity.Claims holds; nil for all
+}
+
+// Identity is what a verified token says, before any mapping.
+type Identity struct {
+	Upstream        string         // configured name
+	Issuer          string         // iss
+	Subject         string         // the upstream's subject, by upstreams[].subject
+	BrokerSubject   string         // our sub for it
+	Claims          map[string]any // the selected claims; the caller's own
+	Audience        string         // the value of aud that admitted the token
+	Audiences       []string       // all of aud
+	AuthorizedParty string         // azp; empty when absent
+	TokenID         string         // names the token in lineage, whether or not it has a jti
+	JTI             string         // jti; empty when absent
+	KeyID           string         // id of the key that verified the signature
+	IssuedAt        time.Time
+	Expires         time.Time
+	NotBefore       time.Time // zero when absent
+	AuthTime        time.Time // zero when absent
+	ACR             string    // mapped by acr_map; empty when absent or unmapped
+	AMR             []string  // mapped by amr_map, without duplicates; unmapped values are left out
+	Class           jose.Class
+	Typ             string // normalised typ, empty when absent
+	HasActor        bool   // the token has act
+	HasMayAct       bool   // the token has may_act
+}

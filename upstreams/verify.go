@@ -1,0 +1,224 @@
+package upstreams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/keys"
+)
+
+// verifier verifies the tokens of one upstream, whatever its kind. It is immutable.
+type verifier struct {
+	name          string
+	issuer        string // the only one; empty for a pattern
+	manyIssuers   bool
+	loginAudience string // client_id; empty: nobody logs in here
+	audiences     []Audience
+	parties       []string // authorized_parties
+	algorithms    jose.Algorithms
+	acceptTyp     []string // normalised
+	subject       Claims
+	acr, amr      map[string]string
+	leeway        time.Duration
+	now           func() time.Time
+	keys          *keys.Cache // nil: can't verify
+}
+
+// Name is the configured name.
+func (v *verifier) Name() string { return v.name }
+
+// Verify implements Upstream. What needs no key is judged first, on claims that nobody has vouched for yet: a token that fails there
+// fails whether or not the keys can be had. The signature then covers the very bytes that were judged.
+func (v *verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Identity, error) {
+	if want.Now.IsZero() {
+		want.Now = v.now()
+	}
+	j := judgement{verifier: v, token: t, unverified: t.UnverifiedClaims(), want: want}
+	for _, step := range keylessSteps {
+		if err := step(&j); err != nil {
+			return Identity{}, err
+		}
+	}
+	verified, err := v.signature(ctx, t)
+	if err != nil {
+		return Identity{}, err
+	}
+	claims, err := verified.Claims(want.Claims)
+	if err != nil {
+		return Identity{}, v.refuse(ReasonSignature, err)
+	}
+	id := j.identity // true from here on
+	id.Upstream, id.Issuer = v.name, t.UnverifiedIssuer()
+	id.BrokerSubject = BrokerSubject(v.name, id.Issuer, id.Subject, v.manyIssuers)
+	id.Claims = claims.Map()
+	id.TokenID, id.KeyID = t.TokenID(), verified.Key().ID
+	id.Class, id.Typ = t.Class(), t.Typ()
+	id.HasActor, id.HasMayAct = t.Has(jose.MarkerActor), t.Has(jose.MarkerMayAct)
+	return id, nil
+}
+
+// signature verifies it with the upstream's own keys, which are looked up by upstream name (P10).
+func (v *verifier) signature(ctx context.Context, t jose.Unverified) (jose.Verified, error) {
+	if v.keys == nil {
+		return jose.Verified{}, v.refuse(ReasonUnavailable, errors.New("no keys are loaded"))
+	}
+	candidates, err := v.keys.Lookup(ctx, v.name, t.KeyID(), t.UnverifiedIssuer())
+	if err != nil {
+		return jose.Verified{}, v.keysError(err)
+	}
+	verified, err := t.Verify(candidates, v.algorithms)
+	switch {
+	case err == nil:
+		return verified, nil
+	case errors.Is(err, jose.ErrAlgorithm):
+		return jose.Verified{}, v.refuse(ReasonAlgorithm, err)
+	case errors.Is(err, jose.ErrNoKey):
+		return jose.Verified{}, v.refuse(ReasonUnknownKey, err)
+	}
+	return jose.Verified{}, v.refuse(ReasonSignature, err)
+}
+
+// keysError tells a key that the upstream does not have from one that can't be had now (P27). What is neither is not the token's fault.
+func (v *verifier) keysError(err error) *Error {
+	if errors.Is(err, keys.ErrUnknownKey) {
+		return v.refuse(ReasonUnknownKey, err)
+	}
+	refused := v.refuse(ReasonUnavailable, err)
+	if unavailable, ok := errors.AsType[*keys.UnavailableError](err); ok {
+		refused.RetryAfter = unavailable.RetryAfter
+	}
+	return refused
+}
+
+func (v *verifier) refuse(reason Reason, err error) *Error {
+	return &Error{Reason: reason, Upstream: v.name, Err: err}
+}
+
+// judgement is one token on its way through the steps.
+type judgement struct {
+	*verifier
+	token      jose.Unverified
+	unverified jose.Claims
+	want       Want
+	identity   Identity // filled by the steps; means nothing before the signature is verified
+}
+
+// keylessSteps are all checks but the signature's, in order.
+var keylessSteps = [...]func(*judgement) error{
+	(*judgement).purpose, (*judgement).class, (*judgement).issuerIsOurs, (*judgement).audience, (*judgement).times,
+	(*judgement).confirmation, (*judgement).nonce, (*judgement).algorithm, (*judgement).readClaims, (*judgement).readSubject,
+}
+
+func (j *judgement) refused(reason Reason, format string, args ...any) error {
+	return j.refuse(reason, fmt.Errorf(format, args...))
+}
+
+// purpose refuses what this upstream is not configured for (P11).
+func (j *judgement) purpose() error {
+	switch j.want.Purpose {
+	case PurposeExchange, PurposeActor:
+		if len(j.audiences) == 0 {
+			return j.refused(ReasonPurpose, "no audiences for exchange")
+		}
+	case PurposeLogin:
+		if j.loginAudience == "" || j.want.Nonce == "" {
+			return j.refused(ReasonPurpose, "no login attempt at this upstream")
+		}
+	case PurposeClient:
+		if j.want.ClientAudience == "" || j.want.ClientAudience == j.loginAudience || j.exchanges(j.want.ClientAudience) {
+			return j.refused(ReasonPurpose, "no audience of its own for assertions")
+		}
+	default:
+		return j.refused(ReasonPurpose, "unknown purpose")
+	}
+	return nil
+}
+
+func (v *verifier) exchanges(audience string) bool {
+	return slices.ContainsFunc(v.audiences, func(a Audience) bool { return a.Value == audience })
+}
+
+// class accepts typ absent, JWT or one of accept_typ (P9). An access token ends no login, whatever accept_typ says.
+func (j *judgement) class() error {
+	switch class := j.token.Class(); class {
+	case jose.ClassJWT:
+		return nil
+	case jose.ClassAccessToken, jose.ClassOther:
+		login := j.want.Purpose == PurposeLogin && class == jose.ClassAccessToken
+		if !login && slices.Contains(j.acceptTyp, j.token.Typ()) {
+			return nil
+		}
+		return j.refused(ReasonClass, "typ is not accepted for this purpose: %s", class)
+	default:
+		return j.refused(ReasonClass, "a token of class %s", class)
+	}
+}
+
+func (j *judgement) issuerIsOurs() error {
+	if j.issuer == "" || j.token.UnverifiedIssuer() != j.issuer {
+		return j.refused(ReasonIssuer, "iss is not the upstream's")
+	}
+	return nil
+}
+
+// confirmation refuses a token that is bound to a key (RFC 7800): nobody has proven to hold it (P25). At the end of a login the token comes
+// from the upstream itself.
+func (j *judgement) confirmation() error {
+	if j.want.Purpose != PurposeLogin && j.token.Has(jose.MarkerConfirmation) {
+		return j.refused(ReasonConfirmation, "cnf without proof of possession")
+	}
+	return nil
+}
+
+// nonce binds an ID token to its login attempt (OpenID Connect Core §3.1.3.7 step 11).
+func (j *judgement) nonce() error {
+	if j.want.Purpose != PurposeLogin {
+		return nil
+	}
+	if nonce, err := j.unverified.String("nonce"); err != nil || nonce != j.want.Nonce {
+		return j.refused(ReasonNonce, "nonce is not the attempt's")
+	}
+	return nil
+}
+
+func (j *judgement) algorithm() error {
+	if !j.algorithms.Holds(j.token.Alg()) {
+		return j.refuse(ReasonAlgorithm, jose.ErrAlgorithm)
+	}
+	return nil
+}
+
+// readClaims reads what the protocol uses beside times and audience; of acr and amr only what is mapped (P4).
+func (j *judgement) readClaims() error {
+	jti, err := j.unverified.String("jti")
+	if err != nil && !errors.Is(err, jose.ErrAbsent) {
+		return j.refuse(ReasonClaim, err)
+	}
+	j.identity.JTI = jti
+	if acr, err := j.unverified.String("acr"); err == nil {
+		j.identity.ACR = j.acr[acr]
+	}
+	amr, err := j.unverified.StringList("amr")
+	if err != nil {
+		return nil // absent, or of a form that no value of amr_map has
+	}
+	for _, method := range amr {
+		if mapped, ok := j.amr[method]; ok && !slices.Contains(j.identity.AMR, mapped) {
+			j.identity.AMR = append(j.identity.AMR, mapped)
+		}
+	}
+	return nil
+}
+
+func (j *judgement) readSubject() error {
+	subject, err := subjectOf(j.unverified, j.subject)
+	if err != nil {
+		return j.refuse(ReasonSubject, err)
+	}
+	j.identity.Subject = subject
+	return nil
+}
