@@ -50,12 +50,6 @@ func (e *entry) state(now time.Time) State {
 	return StateSigning
 }
 
-// published says that the key belongs into the JWKS.
-func (e *entry) published(now time.Time) bool {
-	s := e.state(now)
-	return s == StatePending || s == StateSigning || s == StateRetiring
-}
-
 // plan is what the schedule is made of.
 type plan struct {
 	algorithms  []string

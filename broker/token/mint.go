@@ -1,3 +1,5 @@
+// Package token makes and opens our own tokens, one file for each class. Minting takes a policy.Authority and nothing else, so that
+// no token says more than the policy decided; opening accepts exactly one class, so that no token stands for another (P9).
 package token
 
 import (
@@ -53,7 +55,6 @@ type buffers struct{ payload, token, signature []byte }
 // maxSpare is the capacity above which a buffer is not kept for the next call.
 const maxSpare = 4 * jose.MaxToken
 
-// signature and encoding add this much to a payload at most, beside a third: RSA-2048 makes 342 characters.
 func (m *Minter) release(b *buffers) {
 	if cap(b.payload) <= maxSpare && cap(b.token) <= maxSpare {
 		m.spare.Put(b)

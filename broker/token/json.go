@@ -1,5 +1,3 @@
-// Package token makes and opens our own tokens, one file for each class. Minting takes a policy.Authority and nothing else, so that
-// no token says more than the policy decided; opening accepts exactly one class, so that no token stands for another (P9).
 package token
 
 import (
