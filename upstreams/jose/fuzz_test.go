@@ -115,7 +115,7 @@ func checkAgainstGoJOSE(t *testing.T, u jose.Unverified, raw string) {
 	if !known || parts[2] == "" {
 		return
 	}
-	theirs, err := gojose.ParseSigned(raw, algs)
+	theirs, err := gojose.ParseSignedCompact(raw, algs)
 	if err != nil {
 		t.Fatalf("accepted what go-jose refuses: %v", err)
 	}

@@ -3,7 +3,6 @@ package jose
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,47 +23,89 @@ func parseObject(data []byte) ([]member, error) {
 	if !within(data, maxDepth) {
 		return nil, malformed("nested deeper than %d", maxDepth)
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
-	if t, err := dec.ReadToken(); err != nil || t.Kind() != '{' {
+	if v := jsontext.Value(data); !v.IsValid() {
+		if v.IsValid(jsontext.AllowDuplicateNames(true)) {
+			return nil, malformed("repeated member")
+		}
+		return nil, malformed("not valid JSON")
+	}
+	i := skipSpace(data, 0)
+	if data[i] != '{' {
 		return nil, malformed("not a JSON object")
 	}
 	members := make([]member, 0, usualMembers)
-	for dec.PeekKind() != '}' {
-		var m member
-		raw, err := dec.ReadValue()
+	for i = skipSpace(data, i+1); data[i] != '}'; {
+		end := skipValue(data, i)
+		name, err := unquote(data[i:end])
 		if err != nil {
-			return nil, syntaxError(err)
-		}
-		if m.name, err = unquote(own(data, dec, raw)); err != nil {
 			return nil, err
 		}
-		if raw, err = dec.ReadValue(); err != nil {
-			return nil, syntaxError(err)
+		i = skipSpace(data, skipSpace(data, end)+1) // the colon
+		end = skipValue(data, i)
+		members = append(members, member{name, data[i:end:end]})
+		if i = skipSpace(data, end); data[i] == ',' {
+			i = skipSpace(data, i+1)
 		}
-		m.value = own(data, dec, raw)
-		members = append(members, m)
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, syntaxError(err)
-	}
-	if len(bytes.TrimLeft(data[dec.InputOffset():], " \t\r\n")) != 0 {
-		return nil, malformed("more than one JSON value")
 	}
 	return members, nil
+}
+
+// skipSpace and skipValue walk over JSON that was checked: they neither judge it nor end anywhere but inside it.
+func skipSpace(data []byte, i int) int {
+	for data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// skipValue returns the end of the value that begins at i.
+func skipValue(data []byte, i int) int {
+	depth := 0
+	for {
+		switch data[i] {
+		case '"':
+			i = skipString(data, i)
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			depth--
+			i++
+		case ' ', '\t', '\n', '\r', ',', ':':
+			i++
+		default: // a literal or a number
+			for i < len(data) && !isDelimiter(data[i]) {
+				i++
+			}
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+}
+
+// skipString returns the end of the string that begins at i, in bytes that may not be JSON at all.
+func skipString(data []byte, i int) int {
+	for i++; i < len(data) && data[i] != '"'; i++ {
+		if data[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+func isDelimiter(c byte) bool {
+	switch c {
+	case ',', ':', '}', ']', ' ', '\t', '\n', '\r':
+		return true
+	}
+	return false
 }
 
 // own is the value just read, as a part of data: what the decoder returns is only lent until its next call.
 func own(data []byte, dec *jsontext.Decoder, read jsontext.Value) jsontext.Value {
 	end := dec.InputOffset()
 	return jsontext.Value(data[end-int64(len(read)) : end : end])
-}
-
-// syntaxError keeps the kind of a decoder's error and drops its text, which quotes the token.
-func syntaxError(err error) error {
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return malformed("repeated member")
-	}
-	return malformed("not valid JSON")
 }
 
 // within says whether objects and lists in data nest no deeper than limit. It counts before anything recurses, on bytes that may
@@ -74,11 +115,7 @@ func within(data []byte, limit int) bool {
 	for i := 0; i < len(data); i++ {
 		switch data[i] {
 		case '"':
-			for i++; i < len(data) && data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
+			i = skipString(data, i) - 1
 		case '{', '[':
 			if depth++; depth > limit {
 				return false
@@ -150,8 +187,7 @@ func value(v jsontext.Value) any {
 	case '0':
 		return number(string(v))
 	case '{', '[':
-		dec := jsontext.NewDecoder(bytes.NewBuffer(v))
-		return compound(dec)
+		return compound(jsontext.NewDecoder(bytes.NewBuffer(v), jsontext.AllowDuplicateNames(true))) // checked already
 	}
 	return nil
 }
