@@ -70,30 +70,17 @@ func (a *attempt) readParameters(context.Context) (err error) {
 	return err
 }
 
-// parseTokens reads both tokens and holds them to what the request calls them; nothing is verified yet.
+// parseTokens reads both tokens; nothing is verified yet.
 func (a *attempt) parseTokens(context.Context) error {
 	var err error
-	if a.token, err = a.parse(a.params.subjectToken, a.params.subjectType); err != nil {
+	if a.token, err = a.parse(a.params.subjectToken, a.params.subjectType); err != nil || a.params.actorToken == "" {
 		return err
 	}
-	if a.params.actorToken != "" { // typed here; that no rule takes an actor is the policy's to say
-		actor, err := a.parse(a.params.actorToken, a.params.actorType)
-		if err != nil {
-			return err
-		}
-		if a.isCredential(actor) {
-			return invalid(oauth.ReasonTokenReused, errors.New("actor token is the client's credential"))
-		}
-	}
-	if a.isCredential(a.token) {
-		return invalid(oauth.ReasonTokenReused, errors.New("subject token is the client's credential"))
-	}
-	if a.token.Has(jose.MarkerConfirmation) { // P25: without a proof of possession here, a bound token is nobody's to present
-		return invalid(oauth.ReasonConfirmation, errors.New("subject token is sender-constrained"))
-	}
-	return nil
+	_, err = a.parse(a.params.actorToken, a.params.actorType) // that no rule takes an actor is the policy's to say
+	return err
 }
 
+// parse reads one token and holds it to what needs neither key nor clock.
 func (a *attempt) parse(raw, declared string) (jose.Unverified, error) {
 	t, err := jose.Parse(raw)
 	if err != nil {
@@ -102,13 +89,14 @@ func (a *attempt) parse(raw, declared string) (jose.Unverified, error) {
 	if own := t.UnverifiedIssuer() == a.Issuer; !agrees(declared, t, own) {
 		return t, invalid(oauth.ReasonTokenClass, fmt.Errorf("declared type %s disagrees with class %s, own: %t", declared, t.Class(), own))
 	}
+	// A signature can be changed into another one that verifies: one token is what has one signing input (P14, P24).
+	if t.TokenID() == a.req.Requester.CredentialTokenID {
+		return t, invalid(oauth.ReasonTokenReused, errors.New("the token is the client's credential, too"))
+	}
+	if t.Has(jose.MarkerConfirmation) { // P25: without a proof of possession here, a bound token is nobody's to present
+		return t, invalid(oauth.ReasonConfirmation, errors.New("the token is sender-constrained"))
+	}
 	return t, nil
-}
-
-// isCredential compares by the signing input, for signatures are malleable (P14, P24).
-func (a *attempt) isCredential(t jose.Unverified) bool {
-	id := a.req.Requester.CredentialTokenID
-	return id != "" && t.TokenID() == id
 }
 
 // reachTarget comes before any condition: what rules say of subjects is not for those who reach the target by none.

@@ -95,7 +95,9 @@ func (a *attempt) seen() {
 func names(audience []string, q *oauth.Requester) bool { return slices.ContainsFunc(audience, q.Is) }
 
 // isOnly tells whether the audience is exactly the issuer: a login's own access token.
-func isOnly(audience []string, issuer string) bool { return len(audience) == 1 && audience[0] == issuer }
+func isOnly(audience []string, issuer string) bool {
+	return len(audience) == 1 && audience[0] == issuer
+}
 
 // released are the claims of an own token that a rule once let leave: all but the broker's own.
 func released(claims map[string]any) []string {
@@ -113,18 +115,16 @@ func released(claims map[string]any) []string {
 func upstreamError(err error) error {
 	e, ok := errors.AsType[*upstreams.Error](err)
 	switch {
-	case !ok && !errors.Is(err, upstreams.ErrInvalid) && !errors.Is(err, upstreams.ErrUnavailable):
-		return err
-	case errors.Is(err, upstreams.ErrUnavailable):
-		deny := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonKeysUnavailable).Because(err)
-		if ok && e.RetryAfter > 0 {
-			deny.RetryAfter = e.RetryAfter
-		}
-		return deny
 	case !ok:
-		return invalid(oauth.ReasonToken, err)
+		return err
+	case !errors.Is(err, upstreams.ErrUnavailable):
+		return invalid(upstreamReason(e.Reason), err)
 	}
-	return invalid(upstreamReason(e.Reason), err)
+	deny := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonKeysUnavailable).Because(err)
+	if e.RetryAfter > 0 {
+		deny.RetryAfter = e.RetryAfter
+	}
+	return deny
 }
 
 func upstreamReason(r upstreams.Reason) oauth.Reason {

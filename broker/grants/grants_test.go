@@ -1,0 +1,431 @@
+package grants
+
+import (
+	"context"
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/upstreams"
+	"fedbroker/upstreams/jose"
+)
+
+func TestTable(t *testing.T) {
+	table := external(t).table()
+	if got := slices.Sorted(maps.Keys(table)); !slices.Equal(got, []string{oauth.GrantClientCredentials, oauth.GrantTokenExchange}) {
+		t.Errorf("served: %q", got)
+	}
+	for name, g := range table {
+		if g.Type() != name {
+			t.Errorf("%s stands under %s", g.Type(), name)
+		}
+	}
+}
+
+func TestExchange_External(t *testing.T) {
+	w := external(t)
+	a, err := w.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Subject() != "acme|alice" || a.ClientID() != "gateway" || a.Scope() != "orders.read" || a.IssuedType() != oauth.TypeAccessToken || a.Upstream().Name != "acme" {
+		t.Errorf("got %+v", a)
+	}
+	if want := map[string]any{"tenant": "acme", "cost": int64(1)}; !reflect.DeepEqual(a.Claims(), want) {
+		t.Errorf("P8: got %v, want %v", a.Claims(), want)
+	}
+	if once, single := a.Spend(); !single || once.JTI != "j1" || once.Upstream != "acme" || once.Issuer != acmeIssuer {
+		t.Errorf("got %+v, %t", once, single)
+	}
+	if !a.Expires().Equal(noon.Add(5 * time.Minute)) {
+		t.Errorf("got %v", a.Expires())
+	}
+	if w.opened != 0 || len(w.verified) != 1 || w.verified[0].Purpose != upstreams.PurposeExchange || w.verified[0].Requester != "gateway" || !w.verified[0].Now.Equal(noon) {
+		t.Errorf("asked %+v", w.verified)
+	}
+}
+
+func TestExchange_Own(t *testing.T) {
+	w := ours(t)
+	a, err := w.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Subject() != "acme|alice" || a.ClientID() != "orders-api" || a.Scope() != "billing.read" || a.IssuedType() != oauth.TypeJWT || a.Upstream().Name != "acme" {
+		t.Errorf("got %+v", a)
+	}
+	if want := map[string]any{"tenant": "acme"}; !reflect.DeepEqual(a.Claims(), want) {
+		t.Errorf("P8: got %v, want %v", a.Claims(), want)
+	}
+	if len(w.verified) != 0 || w.opened != 1 {
+		t.Error("an own token went the way of an upstream's")
+	}
+	if l := a.Lineage(); !slices.Equal(l.Tokens, []string{"own-1"}) || !slices.Equal(l.Kids, []string{"k1"}) || !slices.Equal(l.Clients, []string{"gateway", "orders-api"}) {
+		t.Errorf("lineage %+v", l)
+	}
+}
+
+func TestP26_SeenForTheJournal(t *testing.T) {
+	w := external(t)
+	w.identity.Claims["dept"] = "Sales"
+	w.want("invalid_request condition")
+	if want := (oauth.Seen{Upstream: "acme", Subject: "acme|alice", TokenID: "tok-ext", Targets: []string{"orders"}}); !reflect.DeepEqual(w.seen, want) {
+		t.Errorf("got %+v", w.seen)
+	}
+	w.verifyErr = &upstreams.Error{Reason: upstreams.ReasonSignature, Err: upstreams.ErrInvalid}
+	w.want("invalid_request signature")
+	if w.seen.Subject != "" || w.seen.Upstream != "" {
+		t.Errorf("what nobody verified was noted: %+v", w.seen)
+	}
+	o := ours(t)
+	o.own.Claims["tenant"] = "x"
+	o.want("invalid_request condition")
+	if o.seen.Subject != "acme|alice" || o.seen.TokenID != "own-1" {
+		t.Errorf("got %+v", o.seen)
+	}
+}
+
+// P9: the declared type can only be wrong; what the token is decides its path.
+func TestP9_DeclaredTypeAgreesWithTheClass(t *testing.T) {
+	const refused, ext, own = "invalid_request token_class", "partner-orders", "own-billing"
+	for _, c := range []struct {
+		own      bool
+		typ      string
+		declared string
+		want     string
+	}{
+		{false, "", oauth.TypeJWT, ext},
+		{false, "", oauth.TypeAccessToken, ext},
+		{false, "", oauth.TypeIDToken, ext},
+		{false, "JWT", oauth.TypeIDToken, ext},
+		{false, "application/at+JWT", oauth.TypeJWT, ext},
+		{false, "at+jwt", oauth.TypeAccessToken, ext},
+		{false, "at+jwt", oauth.TypeIDToken, refused},
+		{false, "custom+jwt", oauth.TypeJWT, ext}, // whether it is in accept_typ is the upstream's
+		{false, "logout+jwt", oauth.TypeJWT, refused},
+		{false, "secevent+jwt", oauth.TypeJWT, refused},
+		{false, "dpop+jwt", oauth.TypeJWT, refused},
+		{false, "oauth-id-jag+jwt", oauth.TypeJWT, refused},
+		{true, "at+jwt", oauth.TypeAccessToken, own},
+		{true, "at+jwt", oauth.TypeJWT, own},
+		{true, "at+jwt", oauth.TypeIDToken, refused},
+		{true, "JWT", oauth.TypeAccessToken, refused}, // an ID token in place of an access token
+		{true, "JWT", oauth.TypeJWT, refused},
+		{true, "JWT", oauth.TypeIDToken, refused}, // it would yield an id-jag only
+		{true, "", oauth.TypeIDToken, refused},
+		{true, "logout+jwt", oauth.TypeAccessToken, refused},
+		{true, "oauth-id-jag+jwt", oauth.TypeJWT, refused},
+		{true, "custom+jwt", oauth.TypeJWT, refused},
+	} {
+		w := external(t)
+		if c.own {
+			w = ours(t)
+		}
+		delete(w.header, "typ")
+		if c.typ != "" {
+			w.header["typ"] = c.typ
+		}
+		w.form.Set("subject_token_type", c.declared)
+		if got := w.outcome(); got != c.want {
+			t.Errorf("own %t, typ %q, declared %s: got %q, want %q", c.own, c.typ, c.declared, got, c.want)
+		}
+		if c.want == refused && (len(w.verified) > 0 || w.opened > 0) {
+			t.Errorf("typ %q was verified before it was refused", c.typ)
+		}
+	}
+}
+
+func TestP9_MarkersOfOtherClasses(t *testing.T) {
+	for _, claim := range []string{"events", "htm", "htu"} {
+		w := external(t)
+		w.payload[claim] = map[string]any{"x": map[string]any{}}
+		w.want("invalid_request token_class")
+	}
+}
+
+func TestP9_RefreshTokenIsNoSubject(t *testing.T) {
+	for _, typ := range []string{oauth.TypeRefreshToken, oauth.TypeSAML1, oauth.TypeSAML2, oauth.TypeIDJAG, "access_token"} {
+		w := external(t)
+		w.form.Set("subject_token_type", typ)
+		w.want("invalid_request parameter")
+	}
+}
+
+func TestP10_UnknownIssuerTouchesNoUpstream(t *testing.T) {
+	for name, iss := range map[string]any{"unknown": "https://evil.example", "known, named by no rule": betaIssuer, "absent": nil, "ours in other letters": ourIssuer + "/"} {
+		w := external(t)
+		w.payload["iss"] = iss
+		if iss == nil {
+			delete(w.payload, "iss")
+		}
+		w.want("invalid_request token_issuer")
+		if len(w.verified) != 0 || w.opened != 0 {
+			t.Errorf("%s: somebody was asked", name)
+		}
+	}
+}
+
+func TestP11_OwnTokensAudience(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		aud      []string
+		clientID string
+		ok       bool
+	}{
+		{"the client id", []string{"orders-api"}, "gateway", true},
+		{"an identifier", []string{"orders"}, "gateway", true},
+		{"one among others", []string{"payroll", "orders"}, "gateway", true},
+		{"another", []string{"payroll"}, "gateway", false},
+		{"another, though its own token", []string{"payroll"}, "orders-api", false},
+		{"our issuer, its own login", []string{ourIssuer}, "orders-api", true},
+		{"our issuer, another's login", []string{ourIssuer}, "gateway", false},
+		{"our issuer and more", []string{ourIssuer, "payroll"}, "orders-api", false},
+		{"in other letters", []string{"Orders"}, "gateway", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := ours(t)
+			w.payload["aud"], w.own.Audience, w.own.ClientID = c.aud, c.aud, c.clientID
+			want := "invalid_request token_audience"
+			if c.ok {
+				want = "own-billing"
+			}
+			w.want(want)
+		})
+	}
+}
+
+// The verified audience decides, whatever the unverified one let pass.
+func TestP11_VerifiedAudienceDecides(t *testing.T) {
+	w := ours(t)
+	w.own.Audience = []string{"payroll"}
+	w.want("invalid_request token_audience")
+}
+
+func TestP11_BoundAudienceSeesTheRequester(t *testing.T) {
+	w := anonymous(t)
+	w.want("ci")
+	if w.verified[0].Requester != "" {
+		t.Errorf("nobody was asked for as %q", w.verified[0].Requester)
+	}
+}
+
+func TestP18_SubjectInsideItsLeewayGetsNothing(t *testing.T) {
+	for left, want := range map[time.Duration]string{
+		-20 * time.Second: "invalid_request token_time", 0: "invalid_request token_time", 4999 * time.Millisecond: "invalid_request token_time", 5 * time.Second: "partner-orders",
+	} {
+		w := external(t)
+		w.identity.Expires = noon.Add(left)
+		w.want(want)
+		o := ours(t)
+		o.own.Expires = noon.Add(left)
+		if want == "partner-orders" {
+			want = "own-billing"
+		}
+		o.want(want)
+	}
+}
+
+func TestP19_ActorParameters(t *testing.T) {
+	actor := func(t *testing.T) string {
+		return jwt(t, map[string]any{"alg": "ES256"}, map[string]any{"iss": acmeIssuer, "aud": "gateway-at-acme", "sub": "bot"}, "s")
+	}
+	for _, c := range []struct{ name, token, typ, want string }{
+		{"type without token", "", oauth.TypeJWT, "invalid_request parameter"},
+		{"token without type", actor(t), "", "invalid_request parameter"},
+		{"type that is no token's", actor(t), oauth.TypeRefreshToken, "invalid_request parameter"},
+		{"type that disagrees", jwt(t, map[string]any{"alg": "ES256", "typ": "at+jwt"}, map[string]any{"iss": acmeIssuer}, "s"), oauth.TypeIDToken, "invalid_request token_class"},
+		{"well-formed, under impersonation", actor(t), oauth.TypeJWT, "invalid_request actor"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := external(t)
+			for name, v := range map[string]string{"actor_token": c.token, "actor_token_type": c.typ} {
+				if v != "" {
+					w.form.Set(name, v)
+				}
+			}
+			w.want(c.want)
+		})
+	}
+}
+
+func TestP19_DelegatedOwnTokensAreRefused(t *testing.T) {
+	w := ours(t)
+	w.own.HasActor = true
+	w.want("invalid_request actor")
+	w = ours(t)
+	w.own.HasMayAct = true
+	w.want("invalid_request actor")
+}
+
+func TestP21_AnonymousRule(t *testing.T) {
+	w := anonymous(t)
+	a, err := w.run()
+	if err != nil || a.ClientID() != "anonymous:ci" {
+		t.Errorf("got %q, %v", a.ClientID(), err)
+	}
+}
+
+func TestP21_AnonymousAudienceIsExactlyOne(t *testing.T) {
+	w := anonymous(t)
+	w.payload["aud"] = []string{"gateway-at-acme"}
+	w.want("ci")
+	for _, aud := range []any{[]string{"gateway-at-acme", "other"}, []string{"gateway-at-acme", "gateway-at-acme"}} {
+		w.payload["aud"], w.verified = aud, nil
+		w.want("invalid_request token_audience")
+		if len(w.verified) != 0 {
+			t.Error("it was verified first")
+		}
+	}
+	e := external(t) // a client's may have more
+	e.payload["aud"] = []string{"gateway-at-acme", "other"}
+	e.want("partner-orders")
+}
+
+func TestP21_AnonymousNeverWithAnOwnToken(t *testing.T) {
+	for _, aud := range []string{"orders", ourIssuer, "deploy"} {
+		w := ours(t)
+		w.requester = oauth.Requester{Anonymous: true}
+		w.payload["aud"], w.own.Audience, w.own.ClientID = aud, []string{aud}, ""
+		w.form.Set("audience", "deploy")
+		w.want("invalid_request token_audience")
+	}
+}
+
+func TestP21_PublicClientsAreRefused(t *testing.T) {
+	w := ours(t)
+	w.requester = oauth.Requester{ClientID: "spa", Identifiers: []string{"orders"}, Public: true}
+	w.want("unauthorized_client grant_not_allowed")
+}
+
+func TestP22_IssuedTypes(t *testing.T) {
+	for typ, want := range map[string]string{
+		oauth.TypeAccessToken:  oauth.TypeAccessToken,
+		oauth.TypeJWT:          oauth.TypeJWT,
+		oauth.TypeIDToken:      "", // the rule lists it, nothing serves it
+		oauth.TypeRefreshToken: "",
+		oauth.TypeIDJAG:        "",
+		"jwt":                  "",
+	} {
+		w := ours(t)
+		w.form.Set("requested_token_type", typ)
+		if want == "" {
+			w.want("invalid_request parameter")
+		} else if a, err := w.run(); err != nil || a.IssuedType() != want {
+			t.Errorf("%s: got %q, %v", typ, a.IssuedType(), err)
+		}
+	}
+}
+
+func TestP24_OneTokenAsCredentialAndAsSubject(t *testing.T) {
+	w := external(t)
+	// The signature is malleable: another one over the same signing input is the same token.
+	credential, err := jose.Parse(jwt(t, w.header, w.payload, "another signature"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.requester.CredentialTokenID = credential.TokenID()
+	w.want("invalid_request token_reused")
+	if len(w.verified) != 0 {
+		t.Error("it was verified first")
+	}
+	w.payload["jti"] = "another"
+	w.want("partner-orders")
+}
+
+func TestP24_OneTokenAsCredentialAndAsActor(t *testing.T) {
+	w := external(t)
+	actor := jwt(t, w.header, map[string]any{"iss": acmeIssuer, "sub": "bot"}, "s")
+	credential, err := jose.Parse(actor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.requester.CredentialTokenID = credential.TokenID()
+	w.form.Set("actor_token", actor)
+	w.form.Set("actor_token_type", oauth.TypeJWT)
+	w.want("invalid_request token_reused")
+}
+
+func TestP25_AnyConfirmationIsRefused(t *testing.T) {
+	for _, cnf := range []any{map[string]any{"jkt": "x"}, map[string]any{"x5t#S256": "x"}, map[string]any{"unknown": 1}, map[string]any{}, nil, "x"} {
+		w := external(t)
+		w.payload["cnf"] = cnf
+		w.want("invalid_request confirmation")
+		o := ours(t)
+		o.payload["cnf"] = cnf
+		o.want("invalid_request confirmation")
+	}
+	o := ours(t)
+	o.own.HasConfirmation = true
+	o.want("invalid_request confirmation")
+	a := external(t)
+	a.form.Set("actor_token", jwt(t, a.header, map[string]any{"iss": acmeIssuer, "cnf": map[string]any{}}, "s"))
+	a.form.Set("actor_token_type", oauth.TypeJWT)
+	a.want("invalid_request confirmation")
+}
+
+// Only what chain and rules read of an upstream's claims is decoded.
+func TestExchange_ReadsOnlyWhatIsNeeded(t *testing.T) {
+	w := external(t)
+	w.want("partner-orders")
+	want := w.verified[0].Claims
+	for name, read := range map[string]bool{"dept": true, "blocked": true, "divide": true, "address_of_the_cat": false} {
+		if want.Holds(name) != read {
+			t.Errorf("%s: read %t", name, !read)
+		}
+	}
+}
+
+func clientCredentialsOf(t *testing.T, q oauth.Requester, form url.Values) (string, oauth.Seen) {
+	t.Helper()
+	f, err := oauth.ParseForm(form.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := &oauth.TokenRequest{GrantType: oauth.GrantClientCredentials, Form: f, Requester: q, Now: noon}
+	a, err := external(t).table()[req.GrantType].Authorize(context.Background(), req)
+	if err != nil {
+		e := oauth.AsError(err)
+		return string(e.Code) + " " + string(e.Reason), req.Seen
+	}
+	return a.Subject() + " " + a.Audiences()[0] + " " + a.Scope() + " " + a.Upstream().Name + a.IssuedType(), req.Seen
+}
+
+func TestP35_ClientCredentials(t *testing.T) {
+	q := oauth.Requester{ClientID: "batch", Audiences: []string{"orders", "https://x.example"}, Scopes: []string{"orders.read", "orders.write"}}
+	for form, want := range map[string]string{
+		"audience=orders":                         "batch orders orders.read orders.write ",
+		"resource=https://x.example":              "batch https://x.example orders.read orders.write ",
+		"audience=orders&scope=orders.write":      "batch orders orders.write ",
+		"":                                        "invalid_target target",
+		"audience=billing":                        "invalid_target target",
+		"audience=orders&audience=billing":        "invalid_target target",
+		"resource=x":                              "invalid_target target",
+		"audience=orders&scope=admin":             "invalid_scope scope",
+		"audience=billing&scope=admin":            "invalid_target target",
+		"audience=orders&subject_token=x":         "batch orders orders.read orders.write ",
+		"audience=orders&scope=orders.read++":     "invalid_scope scope",
+		"audience=orders&resource=https://x%23":   "invalid_target target",
+		"audience=orders&requested_token_type=id": "batch orders orders.read orders.write ",
+	} {
+		values, err := url.ParseQuery(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := clientCredentialsOf(t, q, values); got != want {
+			t.Errorf("%s: got %q, want %q", form, got, want)
+		}
+	}
+	_, seen := clientCredentialsOf(t, q, url.Values{"audience": {"orders"}})
+	if seen.Subject != "batch" || !slices.Equal(seen.Targets, []string{"orders"}) {
+		t.Errorf("seen %+v", seen)
+	}
+	for _, q := range []oauth.Requester{{Anonymous: true}, {ClientID: "spa", Public: true, Audiences: []string{"orders"}}} {
+		if got, _ := clientCredentialsOf(t, q, url.Values{"audience": {"orders"}}); got != "unauthorized_client grant_not_allowed" {
+			t.Errorf("%+v: got %q", q, got)
+		}
+	}
+}

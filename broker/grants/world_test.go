@@ -1,0 +1,216 @@
+package grants
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/policy"
+	"fedbroker/broker/revoke"
+	"fedbroker/broker/token"
+	"fedbroker/mappers"
+	"fedbroker/upstreams"
+	"fedbroker/upstreams/jose"
+)
+
+const (
+	ourIssuer  = "https://broker.example"
+	acmeIssuer = "https://idp.acme.example"
+	betaIssuer = "https://idp.beta.example"
+)
+
+var noon = time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
+
+const rules = `
+- id: partner-orders
+  subject: {upstream: acme, when: claims.dept == "R&D"}
+  requester: {clients: [gateway]}
+  grant: {audiences: [orders, "https://orders.example"], scopes: [orders.read], ttl: 5m, single_use: true}
+- id: ci
+  subject: {upstream: acme, when: claims.dept == "CI"}
+  requester: {anonymous: true}
+  grant: {audiences: [deploy]}
+- id: own-billing
+  subject: {issued: true, when: claims.tenant == "acme"}
+  requester: {clients: [orders-api, spa], public_clients: true}
+  grant: {audiences: [billing], scopes: [{name: billing.read, from: [orders.read]}], token_types: [jwt, access_token, id_token]}
+`
+
+// world is everything that one exchange stands on; a test spoils what it is about.
+type world struct {
+	t         *testing.T
+	form      url.Values
+	requester oauth.Requester
+	now       time.Time
+
+	header, payload map[string]any // of the subject token
+	identity        upstreams.Identity
+	verifyErr       error
+	revokedErr      error
+	own             token.Own
+	ownErr          error
+
+	verified []upstreams.Want // what the upstream was asked
+	opened   int
+	checked  []revoke.Facts
+	seen     oauth.Seen
+}
+
+// external is a person of acme at the gateway, who asks for orders; all is well with it.
+func external(t *testing.T) *world {
+	w := &world{
+		t: t, now: noon, requester: oauth.Requester{ClientID: "gateway"},
+		form:    url.Values{"subject_token_type": {oauth.TypeJWT}, "audience": {"orders"}},
+		header:  map[string]any{"alg": "ES256", "kid": "k"},
+		payload: map[string]any{"iss": acmeIssuer, "aud": "gateway-at-acme", "sub": "alice"},
+	}
+	w.identity = upstreams.Identity{
+		Upstream: "acme", Issuer: acmeIssuer, Subject: "alice", BrokerSubject: "acme|alice",
+		Claims: map[string]any{"dept": "R&D", "name": "Alice"}, Audience: "gateway-at-acme", Audiences: []string{"gateway-at-acme"},
+		TokenID: "tok-ext", JTI: "j1", IssuedAt: noon.Add(-time.Minute), Expires: noon.Add(time.Hour),
+	}
+	return w
+}
+
+// ours is the token that orders-api was called with; it asks for billing.
+func ours(t *testing.T) *world {
+	w := external(t)
+	w.requester = oauth.Requester{ClientID: "orders-api", Identifiers: []string{"orders"}}
+	w.form = url.Values{"subject_token_type": {oauth.TypeAccessToken}, "audience": {"billing"}}
+	w.header["typ"] = "at+jwt"
+	w.payload = map[string]any{"iss": ourIssuer, "aud": "orders", "sub": "acme|alice"}
+	w.own = token.Own{
+		Subject: "acme|alice", ClientID: "gateway", JTI: "own-1", KeyID: "k1", Audience: []string{"orders"}, Scopes: []string{"orders.read"},
+		IssuedAt: noon.Add(-time.Minute), Expires: noon.Add(time.Hour), OriginExpires: noon.Add(time.Hour),
+		UpstreamName: "acme", Claims: map[string]any{"sub": "acme|alice", "tenant": "acme", "lin": map[string]any{}},
+		Facts: revoke.Facts{TokenID: "own-1", ClientID: "gateway", Subject: "acme|alice", Upstream: "acme", Kid: "k1"},
+	}
+	return w
+}
+
+// anonymous is a CI job without any secret.
+func anonymous(t *testing.T) *world {
+	w := external(t)
+	w.requester = oauth.Requester{Anonymous: true}
+	w.form.Set("audience", "deploy")
+	w.identity.Claims["dept"] = "CI"
+	return w
+}
+
+func (w *world) Select(iss string, aud []string) (upstreams.Upstream, bool) {
+	switch iss {
+	case acmeIssuer:
+		return fakeUpstream{w, "acme"}, true
+	case betaIssuer:
+		return fakeUpstream{w, "beta"}, true
+	}
+	return nil, false
+}
+
+type fakeUpstream struct {
+	w    *world
+	name string
+}
+
+func (u fakeUpstream) Name() string { return u.name }
+
+func (u fakeUpstream) Verify(_ context.Context, _ jose.Unverified, want upstreams.Want) (upstreams.Identity, error) {
+	u.w.verified = append(u.w.verified, want)
+	return u.w.identity, u.w.verifyErr
+}
+
+func (w *world) OpenAccess(jose.Unverified, time.Time) (token.Own, error) {
+	w.opened++
+	return w.own, w.ownErr
+}
+
+func (w *world) Check(f revoke.Facts, _ time.Time) error {
+	w.checked = append(w.checked, f)
+	return w.revokedErr
+}
+
+// jwt writes a token whose signature nobody here looks at.
+func jwt(t *testing.T, header, payload map[string]any, signature string) string {
+	t.Helper()
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	return part(header) + "." + part(payload) + "." + base64.RawURLEncoding.EncodeToString([]byte(signature))
+}
+
+func (w *world) token() string { return jwt(w.t, w.header, w.payload, "signature") }
+
+func compiledPolicy(t testing.TB, text string) *policy.Policy {
+	t.Helper()
+	var specs []policy.RuleSpec
+	if err := yaml.Load([]byte(text), &specs, yaml.WithKnownFields()); err != nil {
+		t.Fatal(err)
+	}
+	return policy.Compile(policy.Options{
+		Rules: specs, AccessTTL: 10 * time.Minute, Leeway: 30 * time.Second,
+		Upstreams: []policy.Upstream{{Name: "acme", Exchange: true}, {Name: "beta", Exchange: true}},
+		Clients:   []policy.Client{{ID: "gateway"}, {ID: "orders-api"}, {ID: "spa", Public: true}},
+	}, func(path, format string, args ...any) { t.Fatalf(path+": "+format, args...) })
+}
+
+// table is the real grants on the fakes of this world.
+func (w *world) table() map[string]Grant {
+	w.t.Helper()
+	chain := mappers.Compile(mappers.Options{Upstream: "acme", Specs: []mappers.Spec{
+		{Kind: "require", Expression: "!has(claims.blocked)", Message: "blocked"},
+		{Kind: "set", Claim: "tenant", Value: "acme"},
+		{Kind: "cel", Claim: "cost", Expression: "has(claims.divide) ? claims.divide.by : 1"},
+	}}, func(path, format string, args ...any) { w.t.Fatalf(path+": "+format, args...) })
+	return Table(Deps{
+		Issuer: ourIssuer, Policy: compiledPolicy(w.t, rules), Upstreams: w, Own: w, Revoked: w, Chains: map[string]*mappers.Chain{"acme": chain},
+	})
+}
+
+func (w *world) run() (policy.Authority, error) {
+	w.t.Helper()
+	form := maps.Clone(w.form)
+	if !form.Has("subject_token") {
+		form.Set("subject_token", w.token())
+	}
+	f, err := oauth.ParseForm(form.Encode())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req := &oauth.TokenRequest{GrantType: oauth.GrantTokenExchange, Form: f, Requester: w.requester, Now: w.now}
+	a, err := w.table()[req.GrantType].Authorize(context.Background(), req)
+	w.seen = req.Seen
+	return a, err
+}
+
+// outcome is the deciding rule, or code and reason.
+func (w *world) outcome() string {
+	w.t.Helper()
+	a, err := w.run()
+	if err == nil {
+		return a.RuleID()
+	}
+	if !a.IsZero() {
+		w.t.Error("an Authority beside an error")
+	}
+	e := oauth.AsError(err)
+	return fmt.Sprintf("%s %s", e.Code, e.Reason)
+}
+
+func (w *world) want(outcome string) {
+	w.t.Helper()
+	if got := w.outcome(); got != outcome {
+		w.t.Errorf("got %q, want %q", got, outcome)
+	}
+}
