@@ -1,0 +1,161 @@
+// Package config reads the configuration file: strict YAML into the specs of the packages that it configures. It expands environment variables,
+// reads the file twins of secrets, resolves relative paths, and reports everything that is wrong at once, each with its path and line. It also
+// writes the effective configuration and the JSON Schema of the file, from the same structs.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"fedbroker/broker"
+	"fedbroker/broker/web"
+	"fedbroker/broker/web/admin"
+	"fedbroker/store"
+	"fedbroker/store/journal"
+	"fedbroker/upstreams"
+)
+
+// File is everything that the configuration file may hold.
+type File struct {
+	broker.Config `yaml:",inline"`
+	Web           web.Spec   `yaml:",inline"`
+	Admin         admin.Spec `yaml:"admin,omitempty"`
+	Store         StoreSpec  `yaml:"store,omitempty"`
+	Audit         AuditSpec  `yaml:"audit,omitempty"`
+	Seal          *SealSpec  `yaml:"seal"` // required
+	Log           LogSpec    `yaml:"log,omitempty"`
+}
+
+// StoreSpec names the engine and where it keeps its file.
+type StoreSpec struct {
+	Engine string `yaml:"engine,omitempty"` // [bbolt]
+	Path   string `yaml:"path,omitempty"`   // [fedbroker.db]
+}
+
+// AuditSpec configures the journal.
+type AuditSpec struct {
+	Dir        string             `yaml:"dir,omitempty"`        // [journal]
+	Durability journal.Durability `yaml:"durability,omitempty"` // [wait]
+}
+
+// SealSpec holds the keys that seal private keys at rest: one, or a list whose first seals and all of which open (P45).
+type SealSpec struct {
+	SealKeySpec `yaml:",inline"`
+	Keys        []SealKeySpec `yaml:"keys,omitempty"`
+}
+
+// SealKeySpec is one key of 32 random bytes as base64 or hex. Without an id it is named after its SHA-256.
+type SealKeySpec struct {
+	ID  string           `yaml:"id,omitempty"`
+	Key upstreams.Secret `yaml:"key,omitempty"`
+}
+
+// LogSpec says what is logged and how.
+type LogSpec struct {
+	Level  string `yaml:"level,omitempty"`  // debug, info, warn, error [info]
+	Format string `yaml:"format,omitempty"` // json, text [json]
+}
+
+// Loaded is a configuration that can be used.
+type Loaded struct {
+	File
+	Name     string    // of the file
+	Warnings []Problem // in the order of their lines
+	seal     []store.SealKey
+}
+
+// Options say where a configuration comes from.
+type Options struct {
+	LookupEnv func(name string) (string, bool) // nil: of this process
+}
+
+// Load reads and judges the file of that name. An *Error holds everything that is wrong with it; another error means that there is no file to
+// judge.
+func Load(name string, o Options) (*Loaded, error) {
+	file, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s here: name yours with --config FILE, or begin with examples/quickstart/fedbroker.yaml; `fedbroker demo` needs none", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	folder, err := filepath.Abs(filepath.Dir(name))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Read(name, folder, text, o)
+}
+
+// Read judges the text of a file. Relative paths in it begin at folder; name is what errors call it.
+func Read(name, folder string, text []byte, o Options) (*Loaded, error) {
+	if o.LookupEnv == nil {
+		o.LookupEnv = os.LookupEnv
+	}
+	root, syntax := parse(text)
+	if syntax != nil {
+		return nil, &Error{File: name, Problems: []Problem{*syntax}}
+	}
+	d := &decoder{report: newReport(), files: files{folder}, lookup: o.LookupEnv}
+	c := &Loaded{Name: name}
+	d.value("", root, reflect.ValueOf(&c.File).Elem())
+	c.withDefaults(d.files)
+	c.judge(d.report)
+	c.Warnings = ordered(d.warnings)
+	if len(d.problems) > 0 {
+		return c, &Error{File: name, Problems: ordered(d.problems)}
+	}
+	return c, nil
+}
+
+// withDefaults fills what the packages that own their specs can't: paths are relative to the file's folder.
+func (c *Loaded) withDefaults(f files) {
+	for _, d := range []struct {
+		value *string
+		text  string
+	}{
+		{&c.Store.Engine, "bbolt"},
+		{&c.Store.Path, f.absolute("fedbroker.db")},
+		{&c.Audit.Dir, f.absolute("journal")},
+		{(*string)(&c.Audit.Durability), string(journal.Wait)},
+		{&c.Log.Level, "info"},
+		{&c.Log.Format, "json"},
+	} {
+		if *d.value == "" {
+			*d.value = d.text
+		}
+	}
+	if c.Admin.Socket == "" {
+		c.Admin.Socket = filepath.Join(filepath.Dir(c.Store.Path), "fedbroker.sock")
+	}
+	c.Web = c.Web.WithDefaults()
+	c.Admin = c.Admin.WithDefaults()
+}
+
+// Effective is the configuration with every default written and every secret redacted, as YAML that the decoder accepts.
+func (c *Loaded) Effective() ([]byte, error) {
+	return render(c.effective())
+}
+
+// EffectiveValue is Effective as maps, lists and scalars.
+func (c *Loaded) EffectiveValue() (any, error) {
+	var out any
+	if err := nodeOf("", reflect.ValueOf(c.effective())).Decode(&out); err != nil {
+		return nil, fmt.Errorf("effective configuration: %w", err)
+	}
+	return out, nil
+}
+
+func (c *Loaded) effective() File {
+	file := c.File
+	file.Config = file.Config.WithDefaults()
+	return file
+}

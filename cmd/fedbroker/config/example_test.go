@@ -1,0 +1,141 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// exampleFiles are those that testdata/example.yaml names.
+func exampleFiles() map[string]string {
+	files := map[string]string{"seal.key": sealText, "tls.crt": "x", "tls.key": "x"}
+	for _, name := range []string{"admin.token", "acme.secret", "gateway.secret", "orders.secret"} {
+		files[name] = secret + "-" + name
+	}
+	return files
+}
+
+// The whole of the documented file is decoded and judged. Delegation is the one thing that is refused until it is served.
+func TestRead_DocumentedFile(t *testing.T) {
+	text, err := os.ReadFile("testdata/example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = read(t, string(text), nil, exampleFiles())
+	if got := problems(t, err); len(got) != 1 || !strings.Contains(got[0], ": exchange[2].actor: ") {
+		t.Fatalf("want the actor as the one problem, got\n%s", strings.Join(got, "\n"))
+	}
+	without := strings.Replace(string(text), "    actor: {required: true}", "    actor: none #", 1)
+	c, err := read(t, without, nil, exampleFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unserved := strings.Join(c.Unserved(), "\n")
+	for _, want := range []string{"sessions", "scopes", "clients[0].redirect_uris", "clients[0].grant_types: authorization_code", "clients[1].session_refresh"} {
+		if !strings.Contains(unserved, want) {
+			t.Errorf("want %s among what nothing serves yet, got\n%s", want, unserved)
+		}
+	}
+	out, err := c.Effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), "hunter2") {
+		t.Errorf("the effective configuration holds a secret:\n%s", out)
+	}
+	for _, want := range []string{"client_secret: (redacted)", "secret_sha256: (redacted)", "refresh_grace: 10s", "access_ttl: 10m\n", "name: billing.read\n"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("want %q in\n%s", want, out)
+		}
+	}
+}
+
+// What is printed as effective is a configuration again, secrets aside.
+func TestEffective_IsAConfiguration(t *testing.T) {
+	c, err := read(t, small+`scopes: {billing: [cost_center]}
+upstreams:
+  - name: acme
+    kind: jwt
+    issuer: https://idp.acme.example
+    display_name: "$${NAME} costs $5"
+    audiences: [a, {value: b, requesters: [gateway]}]
+    subject: [tid, oid]
+    email_domains: any
+    mappers: [{kind: set, claim: level, value: 9007199254740993}, {kind: lookup, from: x, to: y, table: {a: 1.5, b: [true, x]}, default: {c: d}}]
+clients: [{id: gateway, secret: `+secret+`, grant_types: [token-exchange]}]
+exchange:
+  - {id: r, subject: {upstream: acme}, requester: {clients: [gateway]}, grant: {audiences: [o], scopes: [s], claims: [], ttl: 90s}}
+  - {id: s, subject: {issued: true}, requester: {clients: [gateway]}, grant: {audiences: [o], scopes: [s, {name: t, from: [u]}]}}
+`, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := c.Effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("key: (redacted)", "key: "+sealText, "secret_sha256: (redacted)", "secret: "+secret).Replace(string(first))
+	again, err := Read("effective.yaml", t.TempDir(), []byte(text), Options{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	second, err := again.Effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(first) != string(second) {
+		t.Errorf("want the same again, got\n%s\nafter\n%s", second, first)
+	}
+	if got := again.Upstreams[0].Mappers[0].Value; got != int64(9007199254740993) {
+		t.Errorf("want the number exactly, got %v (%T)", got, got)
+	}
+}
+
+func TestQuickstart_IsAccepted(t *testing.T) {
+	text, err := os.ReadFile("../../../examples/quickstart/fedbroker.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := folder(t, map[string]string{"fedbroker.yaml": string(text), "seal.key": sealText})
+	c, err := Load(filepath.Join(dir, "fedbroker.yaml"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) != 0 {
+		t.Errorf("want no warning, got %v", c.Warnings)
+	}
+	if unserved := c.Unserved(); len(unserved) != 0 {
+		t.Errorf("want nothing that is not served, got %v", unserved)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	example, err := os.ReadFile("testdata/example.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	quickstart, err := os.ReadFile("../../../examples/quickstart/fedbroker.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	seeds := []string{small, string(example), string(quickstart), "", "a: &a [*a]", "issuer: ${X}", "exchange: [{actor: {a: [1]}, grant: {scopes: [{name: {}}]}}]",
+		"upstreams: [{email_domains: any, subject: [a], audiences: [{value: x}]}]", "? [a]\n: b", "<<: {a: b}", "\xff", "seal: {keys: [{}]}"}
+	added := 0
+	for _, s := range seeds {
+		f.Add([]byte(s))
+		added++
+	}
+	if added < 10 {
+		f.Fatalf("want at least 10 seeds, got %d", added)
+	}
+	dir := folder(f, exampleFiles())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := Read("fuzz.yaml", dir, text, Options{LookupEnv: func(string) (string, bool) { return "", false }})
+		if err == nil {
+			if _, err := c.Effective(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	maxSecret  = 64 << 10 // bytes; a PEM chain fits
+	othersRead = fs.FileMode(0o004)
+)
+
+// files reads what the configuration points at. folder is where relative paths begin.
+type files struct{ folder string }
+
+func (f files) absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(f.folder, path)
+}
+
+// holdsSecret names the paths whose files are secrets that someone else reads: keys of ours, and an upstream's bearer token.
+func holdsSecret(key string) bool {
+	switch key {
+	case "key_file", "private_key_file", "bearer_token_file":
+		return true
+	}
+	return false
+}
+
+// exists reports a file that is not there, and warns of a secret that others can read.
+func (f files) exists(r *report, path, name string, secret bool) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		r.bad(path, "want a file that can be read, got %v", reason(err, name))
+	case info.IsDir():
+		r.bad(path, "want a file, got the folder %s", name)
+	case secret:
+		f.exposed(r, path, name, info)
+	}
+}
+
+func (f files) exposed(r *report, path, name string, info fs.FileInfo) {
+	if mode := info.Mode().Perm(); mode&othersRead != 0 {
+		r.warn(path, "others can read %s (mode %04o); want mode 0600", name, mode)
+	}
+}
+
+// content reads a secret without the white space around it.
+func (f files) content(r *report, path, name string) (string, bool) {
+	file, err := os.Open(name)
+	if err != nil {
+		r.bad(path, "want a file that can be read, got %v", reason(err, name))
+		return "", false
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || info.IsDir() {
+		r.bad(path, "want a file, got the folder %s", name)
+		return "", false
+	}
+	f.exposed(r, path, name, info)
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	trimmed := strings.TrimSpace(string(text))
+	switch {
+	case err != nil:
+		r.bad(path, "want a file that can be read, got %v", reason(err, name))
+	case len(text) > maxSecret:
+		r.bad(path, "want at most %d bytes in %s, got more", maxSecret, name)
+	case trimmed == "":
+		r.bad(path, "want a secret in %s, got nothing", name)
+	default:
+		return trimmed, true
+	}
+	return "", false
+}
+
+// reason is an error of the file system that names the file once.
+func reason(err error, name string) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pe.Err
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}

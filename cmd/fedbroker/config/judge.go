@@ -1,0 +1,106 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"fedbroker/broker"
+	"fedbroker/store"
+	"fedbroker/store/journal"
+)
+
+// judge reports what is wrong in meaning: each package judges its own specs, and the seal, the store and the log are judged here.
+func (c *Loaded) judge(r *report) {
+	c.judgeSeal(r)
+	if !oneOf(c.Store.Engine, engineKinds()...) {
+		r.bad("store.engine", "want one of %s, got %q", strings.Join(engineKinds(), ", "), c.Store.Engine)
+	}
+	if c.Store.Engine == "memory" {
+		r.warn("store.engine", "nothing outlives the process: keys, revocations and single use are forgotten at its end")
+	}
+	if !oneOf(string(c.Audit.Durability), string(journal.Wait), string(journal.Async)) {
+		r.bad("audit.durability", "want %s or %s, got %q", journal.Wait, journal.Async, c.Audit.Durability)
+	}
+	if _, err := c.LogLevel(); err != nil {
+		r.bad("log.level", "want debug, info, warn or error, got %q", c.Log.Level)
+	}
+	if !oneOf(c.Log.Format, "json", "text") {
+		r.bad("log.format", "want json or text, got %q", c.Log.Format)
+	}
+	c.Web.Check(c.Issuer, r.bad)
+	c.Admin.Check(func(path, format string, args ...any) { r.bad(join("admin", path), format, args...) })
+	broker.Check(c.Config, r.bad, r.warn)
+}
+
+func oneOf(s string, known ...string) bool {
+	for _, k := range known {
+		if s == k {
+			return true
+		}
+	}
+	return false
+}
+
+// LogLevel is the least level that is logged.
+func (c *Loaded) LogLevel() (slog.Level, error) {
+	if !oneOf(c.Log.Level, "debug", "info", "warn", "error") {
+		return 0, fmt.Errorf("log.level: unknown level %q", c.Log.Level)
+	}
+	var level slog.Level
+	return level, level.UnmarshalText([]byte(c.Log.Level))
+}
+
+// Sealer seals with the first key and opens with all.
+func (c *Loaded) Sealer() (*store.Sealer, error) {
+	sealer, err := store.NewSealer(c.seal)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	return sealer, nil
+}
+
+func (c *Loaded) judgeSeal(r *report) {
+	const how = "`fedbroker secret --seal` prints one"
+	if c.Seal == nil {
+		r.bad("seal", "want key_file or keys, got nothing; %s", how)
+		return
+	}
+	single := c.Seal.Key != "" || c.Seal.ID != ""
+	if single && len(c.Seal.Keys) > 0 {
+		r.bad("seal.keys", "want one of key_file and keys, got both")
+		return
+	}
+	specs, at := c.Seal.Keys, func(i int) string { return fmt.Sprintf("seal.keys[%d]", i) }
+	if len(specs) == 0 {
+		specs, at = []SealKeySpec{c.Seal.SealKeySpec}, func(int) string { return "seal" }
+	}
+	ids := map[string]int{}
+	for i, spec := range specs {
+		path := at(i)
+		if spec.Key == "" {
+			r.bad(join(path, "key"), "want a key of 32 bytes in key_file, got none; %s", how)
+			continue
+		}
+		key, err := store.ParseSealKey(spec.Key.Reveal())
+		if err != nil {
+			r.bad(join(path, "key"), "want 32 bytes as base64 or hex, got something else; %s", how)
+			continue
+		}
+		id := spec.ID
+		if id == "" {
+			id = store.SealKeyID(key)
+		}
+		if first, twice := ids[id]; twice {
+			r.bad(path, "want each seal key once, got id %s at %s already", id, at(first))
+			continue
+		}
+		ids[id] = i
+		c.seal = append(c.seal, store.SealKey{ID: id, Key: key})
+	}
+	if len(c.seal) > 0 {
+		if _, err := store.NewSealer(c.seal); err != nil {
+			r.bad("seal", "%v", err)
+		}
+	}
+}

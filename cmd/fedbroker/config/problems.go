@@ -1,0 +1,109 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong, or odd, with a configuration file.
+type Problem struct {
+	Line   int    `json:"line,omitempty"` // in the file, from 1; 0: the file as a whole
+	Column int    `json:"-"`
+	Path   string `json:"path,omitempty"` // such as upstreams[2].leeway; "" with a syntax error
+	Text   string `json:"text"`           // such as "want 0s to 2m0s, got 1h0m0s"; never holds a secret
+	want   string // the kind of value that was wanted, where the problem is that it is of another kind
+}
+
+// String is "path: text", or the text alone where there is no path.
+func (p Problem) String() string {
+	if p.Path == "" {
+		return p.Text
+	}
+	return p.Path + ": " + p.Text
+}
+
+// Error is everything that is wrong with a file, in the order of its lines.
+type Error struct {
+	File     string
+	Problems []Problem
+}
+
+// Error lists the problems one a line, each as "file:line: path: text".
+func (e *Error) Error() string { return Render(e.File, e.Problems) }
+
+// Render lists problems one a line, each as "file:line: path: text".
+func Render(file string, problems []Problem) string {
+	lines := make([]string, len(problems))
+	for i, p := range problems {
+		if p.Line == 0 {
+			lines[i] = fmt.Sprintf("%s: %s", file, p)
+			continue
+		}
+		lines[i] = fmt.Sprintf("%s:%d: %s", file, p.Line, p)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// place is where a value stands in the file.
+type place struct{ line, column int }
+
+// report collects problems and knows where each path was written.
+type report struct {
+	places   map[string]place
+	written  map[string]string // a key that was filled from its twin → the twin's path
+	judged   map[string]bool   // paths that have a structural problem: what follows from it is not reported again
+	problems []Problem
+	warnings []Problem
+}
+
+func newReport() *report {
+	return &report{places: map[string]place{}, written: map[string]string{}, judged: map[string]bool{}}
+}
+
+// structural adds a problem of form at a path, and keeps later judgements of the same value quiet.
+func (r *report) structural(path string, at place, format string, args ...any) {
+	r.judged[path] = true
+	r.problems = append(r.problems, Problem{Line: at.line, Column: at.column, Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+// bad adds a problem of meaning; its line is that of the path or of the nearest thing around it that was written.
+func (r *report) bad(path, format string, args ...any) {
+	for outer := path; outer != ""; outer = parent(outer) {
+		if r.judged[outer] {
+			return
+		}
+	}
+	r.problems = append(r.problems, r.locate(path, fmt.Sprintf(format, args...)))
+}
+
+// warn adds what is odd, but no reason to refuse.
+func (r *report) warn(path, format string, args ...any) {
+	r.warnings = append(r.warnings, r.locate(path, fmt.Sprintf(format, args...)))
+}
+
+func (r *report) locate(path, text string) Problem {
+	if twin, ok := r.written[path]; ok {
+		path = twin
+	}
+	for outer := path; outer != ""; outer = parent(outer) {
+		if at, ok := r.places[outer]; ok {
+			return Problem{Line: at.line, Column: at.column, Path: path, Text: text}
+		}
+	}
+	return Problem{Path: path, Text: text}
+}
+
+// parent is the path without its last step: a.b[2].c → a.b[2] → a.b → a → "".
+func parent(path string) string {
+	return path[:max(strings.LastIndexAny(path, ".["), 0)]
+}
+
+// ordered sorts by place and then by words, and drops what was said twice.
+func ordered(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Text, b.Text))
+	})
+	return slices.Compact(problems)
+}

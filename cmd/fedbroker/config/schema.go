@@ -1,0 +1,179 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"fedbroker/broker/web"
+	"fedbroker/mappers"
+	"fedbroker/upstreams"
+)
+
+// schema is as much of JSON Schema 2020-12 as the file needs.
+type schema struct {
+	Schema               string             `json:"$schema,omitempty"`
+	Title                string             `json:"title,omitempty"`
+	Ref                  string             `json:"$ref,omitempty"`
+	Description          string             `json:"description,omitempty"`
+	Type                 string             `json:"type,omitempty"`
+	Default              string             `json:"default,omitempty"`
+	Const                string             `json:"const,omitempty"`
+	Enum                 []string           `json:"enum,omitempty"`
+	Pattern              string             `json:"pattern,omitempty"`
+	AnyOf                []*schema          `json:"anyOf,omitempty"`
+	Items                *schema            `json:"items,omitempty"`
+	Properties           map[string]*schema `json:"properties,omitempty"`
+	Required             []string           `json:"required,omitempty"`
+	AdditionalProperties any                `json:"additionalProperties,omitempty"` // false, or the schema of values
+	Not                  *schema            `json:"not,omitempty"`
+	Defs                 map[string]*schema `json:"$defs,omitempty"`
+}
+
+const (
+	durationPattern = `^(-?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+|0)$`
+	variablePattern = `\$\{[A-Za-z_][A-Za-z0-9_]*\}` // any text may hold one
+)
+
+// shared are the structs that stand in more than one place: they are described once, under a name of their own.
+func shared() map[reflect.Type]string {
+	return map[reflect.Type]string{
+		reflect.TypeFor[mappers.Spec](): "mapper",
+		reflect.TypeFor[web.TLSSpec]():  "tls",
+		reflect.TypeFor[SealKeySpec]():  "seal_key",
+	}
+}
+
+// generator makes a schema of the structs that the decoder fills.
+type generator struct {
+	shared map[reflect.Type]string
+	words  map[string]word
+	defs   map[string]*schema
+	used   map[string]bool // words that described something
+}
+
+// Schema is the JSON Schema of the configuration file.
+func Schema() ([]byte, error) {
+	root, _ := generate()
+	out, err := json.MarshalIndent(root, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	return append(out, '\n'), nil
+}
+
+func generate() (*schema, *generator) {
+	g := &generator{shared: shared(), words: words(), defs: map[string]*schema{}, used: map[string]bool{}}
+	root := g.structure("", reflect.TypeFor[File]())
+	root.Schema = "https://json-schema.org/draft/2020-12/schema"
+	root.Title = "fedbroker.yaml"
+	root.Description = "Configuration of fedbroker. Any text may hold ${ENV}; relative paths are relative to the file's folder."
+	root.Defs = g.defs
+	return root, g
+}
+
+// of is the schema of a value of type t at path, without the path's own words.
+func (g *generator) of(path string, t reflect.Type) *schema {
+	_, isUnion := reflect.New(t).Interface().(union)
+	switch {
+	case t.Kind() == reflect.Pointer:
+		return g.of(path, t.Elem())
+	case t == reflect.TypeFor[upstreams.EmailDomains]():
+		return anyOf(&schema{Const: "any"}, &schema{Type: "array", Items: &schema{Type: "string"}})
+	case isUnion && t.Kind() == reflect.Slice:
+		return anyOf(&schema{Type: "string"}, &schema{Type: "array", Items: &schema{Type: "string"}})
+	case isUnion:
+		return anyOf(&schema{Type: "string"}, g.structure(path, t))
+	case t == durationType:
+		return anyOf(&schema{Type: "string", Pattern: durationPattern}, &schema{Type: "string", Pattern: variablePattern})
+	case g.shared[t] != "":
+		name := g.shared[t]
+		if g.defs[name] == nil {
+			g.defs[name] = &schema{}
+			*g.defs[name] = *g.structure(name, t)
+		}
+		return &schema{Ref: "#/$defs/" + name}
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return g.structure(path, t)
+	case reflect.Slice:
+		return &schema{Type: "array", Items: g.of(path, t.Elem())}
+	case reflect.Map:
+		return &schema{Type: "object", AdditionalProperties: g.of(path, t.Elem())}
+	case reflect.String:
+		return &schema{Type: "string"}
+	case reflect.Bool:
+		return &schema{Type: "boolean"}
+	case reflect.Int, reflect.Int64:
+		return &schema{Type: "integer"}
+	}
+	return &schema{} // any JSON value
+}
+
+func anyOf(forms ...*schema) *schema { return &schema{AnyOf: forms} }
+
+func (g *generator) structure(path string, t reflect.Type) *schema {
+	out := &schema{Type: "object", Properties: map[string]*schema{}, AdditionalProperties: false}
+	fields := fieldsOf(t)
+	known := byKey(fields)
+	for _, f := range fields {
+		where := join(path, f.key)
+		member := g.of(where, f.typ)
+		if f.file {
+			secret := strings.TrimSuffix(f.key, fileSuffix)
+			member = &schema{Type: "string", Description: "The file that holds " + secret + "; white space around it is ignored."}
+		} else {
+			g.used[where] = true
+			w := g.words[where]
+			w.describe(member)
+			if w.required {
+				out.Required = append(out.Required, f.key)
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(out.Properties)) {
+			if known[key].target == f.target {
+				out.exclude(key, f.key)
+			}
+		}
+		out.Properties[f.key] = member
+	}
+	slices.Sort(out.Required)
+	return out
+}
+
+// exclude refuses two keys beside each other.
+func (s *schema) exclude(a, b string) {
+	if s.Not == nil {
+		s.Not = &schema{}
+	}
+	s.Not.AnyOf = append(s.Not.AnyOf, &schema{Required: []string{a, b}})
+}
+
+// word is what the schema says of one key.
+type word struct {
+	text     string
+	fallback string   // what an absent key means
+	enum     []string // the only values
+	pattern  string   // that a value matches
+	required bool
+}
+
+func (w word) describe(s *schema) {
+	s.Description = w.text
+	s.Default = w.fallback
+	target := s
+	for target.Items != nil && len(target.Items.AnyOf) == 0 && target.Items.Type == "string" {
+		target = target.Items
+	}
+	if w.enum != nil {
+		target.Type = ""
+		target.AnyOf = []*schema{{Enum: w.enum}, {Type: "string", Pattern: variablePattern}}
+	}
+	if w.pattern != "" {
+		target.AnyOf = []*schema{{Pattern: w.pattern}, {Pattern: variablePattern}}
+	}
+}

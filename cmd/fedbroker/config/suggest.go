@@ -1,0 +1,44 @@
+package config
+
+import "slices"
+
+const longestKey = 64 // what is longer is no typing error
+
+// suggest names the known key that a mistyped one was probably meant to be: at most a third of its letters differ.
+func suggest(key string, known []string) (string, bool) {
+	if len(key) > longestKey {
+		return "", false
+	}
+	best, distance := "", len(key)/3+1
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if d := edits(key, k); d < distance {
+			best, distance = k, d
+		}
+	}
+	return best, best != ""
+}
+
+// edits counts insertions, deletions, replacements and swaps of neighbours between two keys (optimal string alignment).
+func edits(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
