@@ -1,0 +1,103 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// What the desk hands out: fresh subject tokens, so that a step can be repeated after the first one has expired or was spent.
+const (
+	deskCI      = "ci"
+	deskBranch  = "ci-branch"
+	deskPartner = "partner"
+	deskOrders  = "orders"
+)
+
+const (
+	mainBranch        = "refs/heads/main"
+	otherBranch       = "refs/heads/try-this"
+	readHeaderTimeout = 5 * time.Second
+)
+
+// desk stands for the places where a CI job or a service finds its own token. It exists on loopback and in the demo only.
+type desk struct {
+	house    *house
+	listener net.Listener
+}
+
+func newDesk(h *house) (*desk, error) {
+	listener, err := net.Listen("tcp", loopback)
+	if err != nil {
+		return nil, err
+	}
+	return &desk{house: h, listener: listener}, nil
+}
+
+func (d *desk) url() string { return "http://" + d.listener.Addr().String() }
+
+// token makes a fresh token of one of the desk's kinds.
+func (d *desk) token(ctx context.Context, kind string) (string, error) {
+	h := d.house
+	switch kind {
+	case deskCI:
+		return h.ci.Sign(h.ci.GitHubClaims(h.issuer, "acme", "shop", mainBranch)), nil
+	case deskBranch:
+		return h.ci.Sign(h.ci.GitHubClaims(h.issuer, "acme", "shop", otherBranch)), nil
+	case deskPartner:
+		claims := h.partner.Claims("svc-reports", "gateway-at-partner")
+		claims["department"] = "Sales"
+		claims["realm"] = map[string]any{"roles": []string{"svc-ord", "staff"}}
+		return h.partner.Sign(claims), nil
+	case deskOrders:
+		return d.ordersToken(ctx)
+	}
+	return "", fmt.Errorf("desk: no token %q", kind)
+}
+
+// ordersToken is a token of our own for the orders API: the result of the second step.
+func (d *desk) ordersToken(ctx context.Context) (string, error) {
+	subject, err := d.token(ctx, deskPartner)
+	if err != nil {
+		return "", err
+	}
+	got, err := d.house.exchange(ctx, steps()[1], subject)
+	if err != nil {
+		return "", err
+	}
+	if got.Error != "" {
+		return "", fmt.Errorf("orders token: %s: %s", got.Error, d.house.log.reason(got.DecisionID))
+	}
+	return got.AccessToken, nil
+}
+
+func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token, err := d.token(r.Context(), r.URL.Path[1:])
+	if r.Method != http.MethodGet || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("Cache-Control", "no-store")
+	fmt.Fprint(w, token)
+}
+
+func (d *desk) run(ctx context.Context) error {
+	server := &http.Server{Handler: d, ReadHeaderTimeout: readHeaderTimeout}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		_ = server.Close() // nothing here is worth waiting for
+	})
+	err := server.Serve(d.listener)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"fedbroker/broker"
+	"fedbroker/broker/web"
+	"fedbroker/broker/web/admin"
+	"fedbroker/cmd/fedbroker/config"
+	"fedbroker/store/journal"
+)
+
+func (a *app) serve() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the broker",
+		Long: `Runs the broker until SIGTERM or SIGINT, then answers what has begun and ends. Logs go to standard error.
+Upstreams that are down keep nothing from starting; /readyz on the admin listener says which.`,
+		Example: `  fedbroker serve --config /etc/fedbroker/fedbroker.yaml`,
+		Args:    cobra.NoArgs,
+		RunE:    a.does(func(ctx context.Context, _ []string) error { return a.runServer(ctx) }),
+	}
+}
+
+// load reads and judges the configuration that --config names.
+func (a *app) load() (*config.Loaded, error) {
+	c, err := config.Load(a.config, config.Options{})
+	if _, ok := errors.AsType[*config.Error](err); ok {
+		return c, err
+	}
+	if err != nil {
+		return nil, &failure{exitUsage, err}
+	}
+	return c, nil
+}
+
+func (a *app) logger(c *config.Loaded) (*slog.Logger, error) {
+	level, err := c.LogLevel()
+	if err != nil {
+		return nil, err
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "text" {
+		return slog.New(slog.NewTextHandler(a.err, options)), nil
+	}
+	return slog.New(slog.NewJSONHandler(a.err, options)), nil
+}
+
+// runServer owns everything that serve opens, in the order in which it must close: listeners, loops, journal, store.
+func (a *app) runServer(ctx context.Context) (err error) {
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range c.Warnings {
+		log.Warn("configuration", slog.String("file", c.Name), slog.Int("line", w.Line), slog.String("path", w.Path), slog.String("text", w.Text))
+	}
+	if unserved := c.Unserved(); len(unserved) > 0 {
+		log.Warn("configured, but served by nothing yet", slog.Any("keys", unserved))
+	}
+	sealing, err := c.Sealer()
+	if err != nil {
+		return err
+	}
+	engine, err := openEngine(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	lines, err := journal.Open(journal.Options{Dir: c.Audit.Dir, Durability: c.Audit.Durability})
+	if err != nil {
+		return fmt.Errorf("journal %s: %w", c.Audit.Dir, err)
+	}
+	defer func() { err = errors.Join(err, lines.Close()) }()
+	if cut := lines.Recovered(); cut > 0 {
+		log.Warn("journal: cut a torn last line, which nothing was answered for", slog.Int64("bytes", cut))
+	}
+	b, err := broker.New(ctx, broker.Options{Config: c.Config, Engine: engine, Journal: lines, Sealing: sealing, Logger: log})
+	if err != nil {
+		return explained(err)
+	}
+	return listen(ctx, c, b, log)
+}
+
+// listen opens both planes and serves until ctx ends or one of them can't go on. The broker's loops outlive the requests.
+func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, log *slog.Logger) error {
+	operators, err := admin.New(admin.Options{Spec: c.Admin, Broker: b, Logger: log})
+	if errors.Is(err, admin.ErrSocketInUse) {
+		return fmt.Errorf("admin socket %s: another server answers on it", c.Admin.Socket)
+	}
+	if err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	public, err := web.New(web.Options{Spec: c.Web, Broker: b, Logger: log})
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen: %w", err), operators.Close())
+	}
+	attrs := []any{slog.String("issuer", b.Issuer()), slog.String("listen", public.Addr().String()), slog.String("socket", c.Admin.Socket), slog.String("version", version)}
+	if addr := operators.Addr(); addr != nil {
+		attrs = append(attrs, slog.String("admin", addr.String()))
+	}
+	log.Info("serving", attrs...)
+
+	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	var inner errgroup.Group
+	planes, planesCtx := errgroup.WithContext(ctx)
+	inner.Go(func() error { return b.Run(loops) })
+	planes.Go(func() error { return public.Run(planesCtx) })
+	planes.Go(func() error { return operators.Run(planesCtx) })
+	err = planes.Wait()
+	log.Info("stopped serving", slog.Bool("asked", ctx.Err() != nil))
+	stopLoops()
+	return errors.Join(err, inner.Wait())
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"fedbroker/broker"
+	"fedbroker/broker/web/admin"
+	"fedbroker/cmd/fedbroker/config"
+	"fedbroker/store"
+	"fedbroker/store/engines"
+)
+
+// withOperator carries out work on the broker's state: through the admin socket of the server that runs, or on the file when none does. It says
+// on standard error which it was.
+func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error) error {
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	client, err := admin.Dial(c.Admin.Socket)
+	if err == nil {
+		defer client.Close()
+		fmt.Fprintf(a.err, "asking the server at %s\n", c.Admin.Socket)
+		return work(client)
+	}
+	if !errors.Is(err, admin.ErrNoServer) {
+		return fmt.Errorf("admin socket %s: %w", c.Admin.Socket, err)
+	}
+	engine, err := openEngine(c)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	fmt.Fprintf(a.err, "no server answers at %s; opened %s\n", c.Admin.Socket, c.Store.Path)
+	sealing, err := c.Sealer()
+	if err != nil {
+		return err
+	}
+	operator, err := broker.NewOperator(ctx, broker.Options{Config: c.Config, Engine: engine, Sealing: sealing})
+	if err != nil {
+		return explained(err)
+	}
+	return work(operator)
+}
+
+// openEngine opens the store that the configuration names.
+func openEngine(c *config.Loaded) (store.Engine, error) {
+	engine, err := engines.Open(c.Store.Engine, engines.Options{Path: c.Store.Path})
+	if errors.Is(err, engines.ErrLocked) {
+		return nil, fmt.Errorf("store %s: another process holds it; if that is a server, its admin socket is not %s", c.Store.Path, c.Admin.Socket)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", c.Store.Path, err)
+	}
+	return engine, nil
+}
+
+// explained gives errors of start-up that the configuration is to blame for their exit code, and what to do about them.
+func explained(err error) error {
+	if missing, ok := errors.AsType[*store.MissingSealKeyError](err); ok {
+		if missing.Known {
+			return misuse("seal key %s does not open what was sealed with the key of that id: put the right key in its place", missing.ID)
+		}
+		return misuse("the store holds values sealed with key %s, which seal: does not have: add it to seal.keys, after the key that seals now", missing.ID)
+	}
+	if _, ok := errors.AsType[*broker.PinError](err); ok {
+		return &failure{exitUsage, err}
+	}
+	if _, ok := errors.AsType[*broker.ConfigError](err); ok {
+		return &failure{exitUsage, err}
+	}
+	return err
+}
+
+func (a *app) upstreams() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "upstreams",
+		Short: "What the store knows about upstreams",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.reports(&cobra.Command{
+		Use:   "rebind NAME",
+		Short: "Let an upstream's name stand for the issuer that the configuration gives it now",
+		Long: `An upstream's name is bound to its issuer when the broker first starts with it, since its subjects carry the name:
+another issuer under the same name would inherit them. rebind says that this is meant.`,
+		Example: `  fedbroker upstreams rebind acme`,
+		Args:    cobra.ExactArgs(1),
+		RunE: a.does(func(ctx context.Context, args []string) error {
+			return a.withOperator(ctx, func(o admin.Operator) error { return a.rebind(ctx, o, args[0]) })
+		}),
+	}))
+	return cmd
+}
