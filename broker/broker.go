@@ -1,0 +1,255 @@
+// Package broker puts the parts together: Options and New, the snapshot of a compiled configuration, the one pipeline that all
+// grants run through, introspection and revocation, what an operator may do, and Run, which owns every loop. It knows no HTTP and no
+// engine; broker/web serves it, and whoever opened the engine and the journal closes them.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fedbroker/broker/event"
+	"fedbroker/broker/keyring"
+	"fedbroker/broker/limit"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/pin"
+	"fedbroker/broker/revoke"
+	"fedbroker/broker/token"
+	"fedbroker/store"
+	"fedbroker/store/journal"
+	"fedbroker/upstreams/keys"
+)
+
+// Journal is where events become durable; *journal.Journal is one.
+type Journal interface {
+	Append(ctx context.Context, payload []byte) (journal.Position, error)
+	Queue(payload []byte) error
+	Err() error
+}
+
+// Subjects gives a subject the name that a line of the journal may hold (P48); *journal.Subjects is one.
+type Subjects interface {
+	Name(ctx context.Context, subject string) (journal.Subject, error)
+}
+
+// Options of New. Config, Engine, Journal and Sealing are required; the caller opened the latter three and closes them after Run.
+type Options struct {
+	Config   Config
+	Engine   store.Engine
+	Journal  Journal
+	Sealing  store.Sealing
+	Subjects Subjects         // [those of the engine]
+	Metrics  *event.Metrics   // [new ones]
+	Logger   *slog.Logger     // [discards]
+	Now      func() time.Time // [time.Now]
+}
+
+// PinError refuses a start; see pin.Error.
+type PinError = pin.Error
+
+// Broker is a running broker. Its methods are safe for concurrent use.
+type Broker struct {
+	engine   store.Engine
+	now      func() time.Time
+	snap     atomic.Pointer[snapshot]
+	keys     *keys.Cache // of upstreams
+	keyring  *keyring.Keyring
+	revoked  *revoke.Set
+	spend    *revoke.Spender
+	minter   *token.Minter
+	opener   *token.Opener
+	limits   limit.Set
+	record   recorder
+	operator *Operator
+}
+
+// ConfigError is a configuration that Check refuses, all its problems at once.
+type ConfigError struct{ Problems []string }
+
+func (e *ConfigError) Error() string { return "configuration: " + strings.Join(e.Problems, "; ") }
+
+// New makes a broker of what the engine holds. It touches no network, so it starts with every upstream down. Errors: *ConfigError;
+// *PinError (errors.As finds the first of several); *store.MissingSealKeyError.
+func New(ctx context.Context, o Options) (*Broker, error) {
+	b, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.operator.pins.Hold(ctx, b.snap.Load().upstreams.Issuers()); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// open is New without holding upstreams to their pins.
+func open(ctx context.Context, o Options) (*Broker, error) {
+	o, err := o.withDefaults(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{engine: o.Engine, now: o.Now, spend: revoke.NewSpender(o.Engine), record: recorder{journal: o.Journal, subjects: o.Subjects, log: o.Logger, metrics: o.Metrics}}
+	saved, err := newKeyStore(o.Engine)
+	if err != nil {
+		return nil, err
+	}
+	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.keyFetch})
+	var problems []string
+	s := compile(o.Config, parts{keys: b.keys, spend: b.spend, now: o.Now}, func(path, format string, args ...any) {
+		problems = append(problems, path+": "+fmt.Sprintf(format, args...))
+	}, orSilent(nil))
+	if len(problems) > 0 {
+		return nil, &ConfigError{Problems: problems}
+	}
+	if err := b.openState(ctx, o, s); err != nil {
+		return nil, err
+	}
+	if err := s.complete(b.opener, b.revoked); err != nil {
+		return nil, err
+	}
+	b.snap.Store(s)
+	return b, nil
+}
+
+// openState reads what the engine keeps: revocations and signing keys, both before anything can be answered (P26).
+func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err error) {
+	c := s.config
+	b.revoked, err = revoke.Open(ctx, revoke.Options{Engine: o.Engine, Now: o.Now, MaxStale: *c.RevocationMaxStale})
+	if err != nil {
+		return fmt.Errorf("revocations: %w", err)
+	}
+	o.Metrics.Revocations(b.revoked.Len)
+	b.keyring, err = keyring.Open(ctx, keyring.Options{
+		Engine: o.Engine, Sealing: o.Sealing, Now: o.Now, Algorithms: c.Signing.Algorithms, RotateEvery: *c.Signing.RotateEvery, Longest: s.policy.Longest(),
+		Revoke: func(ctx context.Context, kid string, keepUntil time.Time) error {
+			return b.revoked.Revoke(ctx, revoke.KindKey, kid, b.now(), keepUntil)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("signing keys: %w", err)
+	}
+	b.minter = token.NewMinter(token.MinterOptions{Issuer: c.Issuer, Keyring: b.keyring})
+	b.opener, err = token.NewOpener(token.OpenerOptions{Issuer: c.Issuer, Keyring: b.keyring, Revoked: b.revoked, Leeway: *c.Leeway})
+	if err != nil {
+		return err
+	}
+	p, err := pin.New(o.Engine, o.Now)
+	if err != nil {
+		return err
+	}
+	b.limits = limit.NewSet(c.Limits)
+	b.operator = &Operator{keyring: b.keyring, revoked: b.revoked, pins: p, issuers: s.upstreams.Issuers, record: b.record, now: o.Now}
+	return nil
+}
+
+func (o Options) withDefaults(ctx context.Context) (Options, error) {
+	if o.Engine == nil || o.Journal == nil || o.Sealing == nil {
+		return o, errors.New("broker: engine, journal and sealing are required")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = event.NewMetrics()
+	}
+	if o.Subjects == nil {
+		s, err := journal.NewSubjects(ctx, journal.SubjectsOptions{Engine: o.Engine, Sealing: o.Sealing})
+		if err != nil {
+			return o, err
+		}
+		o.Subjects = s
+	}
+	return o, nil
+}
+
+// Issuer is our issuer identifier.
+func (b *Broker) Issuer() string { return b.snap.Load().config.Issuer }
+
+// Metrics are the broker's.
+func (b *Broker) Metrics() *event.Metrics { return b.record.metrics }
+
+// Operator is what an operator may do.
+func (b *Broker) Operator() *Operator { return b.operator }
+
+// Metadata is the discovery document (OpenID Connect Discovery 1.0 §3, RFC 8414 §2).
+func (b *Broker) Metadata() Document { return b.snap.Load().metadata }
+
+// JWKS is our public keys (RFC 7517 §5).
+func (b *Broker) JWKS() Document {
+	body, etag, maxAge := b.keyring.JWKS()
+	return Document{Body: body, ETag: etag, MaxAge: maxAge}
+}
+
+// Refuse tells the operator of a request that was refused before it reached the pipeline: by the form rules. It is logged and
+// counted, not journalled (P26).
+func (b *Broker) Refuse(ctx context.Context, kind event.Kind, decisionID string, peer netip.Addr, refusal *oauth.Error) {
+	e := event.Event{Kind: kind, DecisionID: decisionID, Peer: peer}
+	e.Refuse(refusal)
+	b.record.tell(ctx, &e)
+}
+
+// Run owns every loop: keys of upstreams, our keyring, the tail of revocations, the sweep, the readiness gauges. It returns nil
+// after ctx ended and every loop has; call it once.
+func (b *Broker) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.keys.Run(ctx) })
+	g.Go(func() error { return b.keyring.Run(ctx) })
+	g.Go(func() error { return b.revoked.Run(ctx) })
+	g.Go(func() error { return every(ctx, sweepEvery, b.sweep) })
+	g.Go(func() error { return every(ctx, gaugeEvery, b.gauge) })
+	err := g.Wait()
+	b.snap.Load().upstreams.Close()
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return nil
+}
+
+const (
+	sweepEvery = time.Minute
+	sweepBatch = 1000 // records for each call; the engine bounds the delay of others by itself
+	gaugeEvery = 10 * time.Second
+)
+
+// every does work at once and then at each interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, work func(context.Context)) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		work(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *Broker) sweep(ctx context.Context) {
+	for ctx.Err() == nil {
+		begun := b.now()
+		removed, err := b.engine.Sweep(ctx, sweepBatch)
+		b.record.metrics.Sweep(removed, err, b.now().Sub(begun))
+		if err != nil && ctx.Err() == nil {
+			b.record.log.LogAttrs(ctx, slog.LevelWarn, "expired records not swept", slog.Any(event.AttrError, err))
+		}
+		if err != nil || removed < sweepBatch {
+			return
+		}
+	}
+}
+
+func (b *Broker) gauge(context.Context) {
+	for _, r := range b.snap.Load().upstreams.Ready() {
+		b.record.metrics.Upstream(r.Name, r.OK)
+	}
+}

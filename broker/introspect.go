@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"fedbroker/broker/event"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/revoke"
+	"fedbroker/broker/token"
+	"fedbroker/mappers"
+	"fedbroker/upstreams/jose"
+)
+
+// paramToken is the parameter of introspection and revocation (RFC 7662 §2.1, RFC 7009 §2.1). Their token_type_hint is of no use here:
+// a token says itself what it is.
+const paramToken = "token"
+
+var introspectSteps = [...]step{
+	(*request).limitAddress,
+	(*request).authenticate,
+	(*request).refusePublic,
+	(*request).openToken,
+	(*request).introspect,
+}
+
+var revokeSteps = [...]step{
+	(*request).limitAddress,
+	(*request).authenticate,
+	(*request).openToken,
+	(*request).revoke,
+}
+
+// Introspect answers an introspection request (RFC 7662 §2.2) as JSON. A token that is not one, not in time, revoked, or none of
+// the caller's business is exactly {"active":false}: the caller learns no difference.
+func (b *Broker) Introspect(ctx context.Context, in *oauth.TokenRequest) ([]byte, error) {
+	r := b.begin(event.KindIntrospection, in)
+	if err := r.run(ctx, introspectSteps[:]); err != nil {
+		return nil, err
+	}
+	return r.answer, nil
+}
+
+// Revoke revokes the caller's own token, and with it all that was exchanged from it (RFC 7009 §2). A token that is not one, or is
+// dead already, is no error.
+func (b *Broker) Revoke(ctx context.Context, in *oauth.TokenRequest) error {
+	return b.begin(event.KindRevocation, in).run(ctx, revokeSteps[:])
+}
+
+// refusePublic: who cannot authenticate introspects nothing (P38).
+func (r *request) refusePublic(context.Context) error {
+	if r.client.Public {
+		return oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonClientCredentials).Because(errors.New("public client"))
+	}
+	return nil
+}
+
+// openToken leaves opened zero where the token is none of ours that lives.
+func (r *request) openToken(context.Context) error {
+	raw := r.in.Form.Get(paramToken)
+	if raw == "" {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonParameter).Because(errors.New("token is missing"))
+	}
+	unverified, err := jose.Parse(raw)
+	if err != nil {
+		return nil //nolint:nilerr // not a token: unknown
+	}
+	own, err := r.opener.OpenAccess(unverified, r.in.Now)
+	if err != nil {
+		if refusal := oauth.AsError(err); refusal.Code != oauth.CodeInvalidRequest {
+			return refusal // the revocations are too old to judge by: neither active nor inactive
+		}
+		return nil
+	}
+	r.opened = own
+	return nil
+}
+
+// introspect judges by our own clock without leeway: who asks us shall not go on longer than the token says.
+func (r *request) introspect(context.Context) (err error) {
+	own := &r.opened
+	if own.JTI == "" || !r.in.Now.Before(own.Expires) || !r.mayIntrospect(own) {
+		r.answer = []byte(`{"active":false}`)
+		return nil
+	}
+	r.event.TokenID = own.JTI
+	r.answer, err = json.Marshal(introspection(r.snap.config.Issuer, own))
+	if err != nil {
+		return fmt.Errorf("introspection: %w", err)
+	}
+	return nil
+}
+
+// mayIntrospect: the token is for the caller, or of the caller (P38).
+func (r *request) mayIntrospect(own *token.Own) bool {
+	if own.ClientID == r.client.ID {
+		return true
+	}
+	for _, aud := range own.Audience {
+		if r.in.Requester.Is(aud) {
+			return true
+		}
+	}
+	return false
+}
+
+// introspection is what a resource server can use of a token: its standard members, the upstream, and the claims that the rule
+// released; not the lineage, which is ours.
+func introspection(issuer string, own *token.Own) map[string]any {
+	out := make(map[string]any, len(own.Claims)+1)
+	for name, value := range own.Claims {
+		if !mappers.Reserved(name) {
+			out[name] = value
+		}
+	}
+	for _, name := range []string{"upstream", "acr", "amr", "auth_time"} {
+		if value, present := own.Claims[name]; present {
+			out[name] = value
+		}
+	}
+	out["active"], out["iss"], out["sub"], out["client_id"] = true, issuer, own.Subject, own.ClientID
+	out["aud"], out["scope"], out["jti"] = own.Audience, oauth.JoinScope(own.Scopes), own.JTI
+	out["iat"], out["exp"], out["token_type"] = own.IssuedAt.Unix(), own.Expires.Unix(), oauth.Bearer
+	return out
+}
+
+// revoke is for the token's client alone; anyone else learns that the request is refused (RFC 7009 §2.1).
+func (r *request) revoke(ctx context.Context) error {
+	own := &r.opened
+	if own.JTI == "" {
+		return nil // RFC 7009 §2.2: nothing is left to do
+	}
+	if own.ClientID != r.client.ID {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonGrantNotAllowed).Because(errors.New("not the token's client"))
+	}
+	until := own.OriginExpires // no descendant outlives it (P18)
+	if own.Expires.After(until) {
+		until = own.Expires
+	}
+	r.event.TokenID = own.JTI
+	if err := r.revoked.Revoke(ctx, revoke.KindToken, own.JTI, r.in.Now, until.Add(*r.snap.config.Leeway)); err != nil {
+		return notDurable(err)
+	}
+	subject, err := r.record.subject(ctx, own.Subject)
+	if err != nil {
+		return notDurable(err)
+	}
+	r.event.Upstream, r.event.Subject = own.UpstreamName, subject
+	return notDurable(r.record.durable(ctx, &r.event))
+}

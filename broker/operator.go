@@ -1,0 +1,155 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"fedbroker/broker/event"
+	"fedbroker/broker/keyring"
+	"fedbroker/broker/pin"
+	"fedbroker/broker/revoke"
+)
+
+// Operator does what an operator may do to the broker's state. A running server has one in its Broker; a command that holds the
+// store makes its own. Every act leaves a line in the journal.
+type Operator struct {
+	keyring *keyring.Keyring
+	revoked *revoke.Set
+	pins    *pin.Pins
+	issuers func() map[string]string // configured: name → issuer
+	record  recorder
+	now     func() time.Time
+}
+
+// NewOperator makes an operator of what the engine holds, for a command that found no server. It does not hold upstreams to their pins, so that
+// they can be rebound.
+func NewOperator(ctx context.Context, o Options) (*Operator, error) {
+	b, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return b.operator, nil
+}
+
+// ActError is the operator's own mistake: what was named does not exist, or may not be done. Its text is for the operator.
+type ActError struct{ Text string }
+
+func (e *ActError) Error() string { return e.Text }
+
+func badAct(format string, args ...any) error { return &ActError{Text: fmt.Sprintf(format, args...)} }
+
+// Key is one of our signing keys.
+type Key struct {
+	KeyID     string    `json:"kid"`
+	Algorithm string    `json:"alg"`
+	State     string    `json:"state"` // pending, signing, retiring, retired, compromised
+	CreatedAt time.Time `json:"created_at"`
+	SignsFrom time.Time `json:"signs_from,omitzero"`
+	RetiresAt time.Time `json:"retires_at,omitzero"`
+}
+
+// Revocation is what to revoke.
+type Revocation struct {
+	Kind   string    `json:"kind"` // token, session, family, client, subject, upstream, rule, kid
+	ID     string    `json:"id"`
+	Before time.Time `json:"before,omitzero"` // tokens issued until then [now]; of no effect for kinds whose ids never come back
+}
+
+// Binding is the issuer that an upstream's name is bound to (P1).
+type Binding = pin.Binding
+
+// Keys lists the signing keys.
+func (o *Operator) Keys(context.Context) ([]Key, error) { return keysOf(o.keyring.List()), nil }
+
+// RotateKeys makes the next keys now. They sign as soon as every cached JWKS must hold them.
+func (o *Operator) RotateKeys(ctx context.Context) ([]Key, error) {
+	infos, err := o.keyring.Rotate(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rotate: %w", err)
+	}
+	return keysOf(infos), o.done(ctx, event.Event{Kind: event.KindKeyRotation})
+}
+
+// CompromiseKey takes a key out of the JWKS at once, and with it every token that descends from one under it (P45).
+func (o *Operator) CompromiseKey(ctx context.Context, kid string) ([]Key, error) {
+	infos, err := o.keyring.Compromise(ctx, kid)
+	if errors.Is(err, keyring.ErrUnknownKey) {
+		return nil, badAct("there is no signing key %q", kid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compromise: %w", err)
+	}
+	return keysOf(infos), o.done(ctx, event.Event{Kind: event.KindKeyCompromise, Target: event.Target{Kind: string(revoke.KindKey), ID: kid}})
+}
+
+// keepRevocation is how long an operator's revocation is kept: longer than any token of ours lives, and than nearly any of an upstream, which
+// could else be exchanged anew after it is forgotten.
+const keepRevocation = 30 * 24 * time.Hour
+
+const maxRevocationID = 512
+
+// Revoke makes tokens inactive: the ones that r names, and all that descend from them.
+func (o *Operator) Revoke(ctx context.Context, r Revocation) error {
+	kind, err := revoke.ParseKind(r.Kind)
+	if err != nil {
+		return badAct("%v", err)
+	}
+	now := o.now()
+	switch {
+	case r.ID == "" || len(r.ID) > maxRevocationID:
+		return badAct("want an id of 1 to %d bytes, got %d", maxRevocationID, len(r.ID))
+	case r.Before.IsZero():
+		r.Before = now
+	case r.Before.After(now):
+		return badAct("want a time until now, got %s", r.Before.UTC().Format(time.RFC3339))
+	}
+	if err := o.revoked.Revoke(ctx, kind, r.ID, r.Before, now.Add(keepRevocation)); err != nil {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	e := event.Event{Kind: event.KindOperatorRevoke, Target: event.Target{Kind: r.Kind, ID: r.ID}}
+	if kind == revoke.KindSubject { // the journal holds no names (P48)
+		if e.Subject, err = o.record.subject(ctx, r.ID); err != nil {
+			return fmt.Errorf("revoked, but the journal does not say so: %w", err)
+		}
+		e.Target.ID = ""
+	}
+	return o.done(ctx, e)
+}
+
+// RebindUpstream lets the name stand for the issuer that the configuration gives it: its subjects go over to that issuer.
+func (o *Operator) RebindUpstream(ctx context.Context, name string) (Binding, error) {
+	issuer, known := o.issuers()[name]
+	if !known {
+		return Binding{}, badAct("the configuration has no upstream %q", name)
+	}
+	b, err := o.pins.Rebind(ctx, name, issuer)
+	if err != nil || b.Was == b.Issuer {
+		return b, err
+	}
+	return b, o.done(ctx, event.Event{Kind: event.KindUpstreamBinding, Upstream: name, Target: event.Target{Kind: string(revoke.KindUpstream), ID: issuer}})
+}
+
+// Bindings lists which issuer each upstream's name is bound to, also of those that have left the configuration.
+func (o *Operator) Bindings(ctx context.Context) ([]Binding, error) { return o.pins.All(ctx) }
+
+// done journals an act that is carried out. If that fails, the act stands, and the error says so.
+func (o *Operator) done(ctx context.Context, e event.Event) error {
+	e.Outcome, e.DecisionID = event.OutcomeDone, rand.Text()
+	err := o.record.durable(ctx, &e)
+	o.record.tell(ctx, &e)
+	if err != nil {
+		return fmt.Errorf("carried out, but the journal does not say so: %w", err)
+	}
+	return nil
+}
+
+func keysOf(infos []keyring.Info) []Key {
+	out := make([]Key, len(infos))
+	for i, k := range infos {
+		out[i] = Key{KeyID: k.KeyID, Algorithm: k.Alg, State: string(k.State), CreatedAt: k.Created, SignsFrom: k.SignsFrom, RetiresAt: k.RetiresAt}
+	}
+	return out
+}

@@ -1,0 +1,239 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"fedbroker/broker/clients"
+	"fedbroker/broker/event"
+	"fedbroker/broker/grants"
+	"fedbroker/broker/keyring"
+	"fedbroker/broker/limit"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/policy"
+	"fedbroker/broker/revoke"
+	"fedbroker/broker/token"
+)
+
+// request is one request on its way through the steps. Each step reads what the ones before it left.
+type request struct {
+	*Broker
+	snap      *snapshot
+	in        *oauth.TokenRequest
+	event     event.Event
+	client    *clients.Client // nil: anonymous
+	grant     grants.Grant
+	authority policy.Authority
+	minted    token.Minted
+	opened    token.Own // introspection and revocation: the token, if it is one
+	answer    []byte
+}
+
+type step func(*request, context.Context) error
+
+// tokenSteps is what every grant runs through, in the order of P27. A grant is one step of it, and can forget none of the others.
+var tokenSteps = [...]step{
+	(*request).limitAddress,
+	(*request).authenticate,
+	(*request).chooseGrant,
+	(*request).allowGrant,
+	(*request).limitRequester,
+	(*request).authorize,
+	(*request).limitSubject,
+	(*request).spendOnce,
+	(*request).mint,
+	(*request).journalIssued,
+}
+
+// Token answers a request to the token endpoint (RFC 6749 §3.2). Every error is an *oauth.Error, told to the operator already.
+func (b *Broker) Token(ctx context.Context, in *oauth.TokenRequest) (*oauth.TokenResponse, error) {
+	r := b.begin(event.KindToken, in)
+	if err := r.run(ctx, tokenSteps[:]); err != nil {
+		return nil, err
+	}
+	return &oauth.TokenResponse{
+		AccessToken: r.minted.Raw, IssuedTokenType: r.authority.IssuedType(), TokenType: oauth.Bearer,
+		ExpiresIn: int64(r.authority.Expires().Sub(in.Now) / time.Second), Scope: r.authority.Scope(),
+	}, nil
+}
+
+func (b *Broker) begin(kind event.Kind, in *oauth.TokenRequest) *request {
+	in.Now = b.now()
+	return &request{Broker: b, snap: b.snap.Load(), in: in, event: event.Event{Kind: kind, Outcome: event.OutcomeDone, DecisionID: in.DecisionID, Peer: in.Peer}}
+}
+
+// run takes the steps, and tells the operator how it ended.
+func (r *request) run(ctx context.Context, steps []step) error {
+	err := r.take(ctx, steps)
+	r.event.Duration = r.now().Sub(r.in.Now)
+	if err == nil {
+		r.record.tell(ctx, &r.event)
+		return nil
+	}
+	refusal := oauth.AsError(err)
+	r.event.Refuse(refusal)
+	if r.event.Known { // P26: before it, anybody could fill the journal
+		r.describeSeen(ctx)
+		r.record.queue(&r.event)
+	}
+	r.record.tell(ctx, &r.event)
+	return refusal
+}
+
+func (r *request) take(ctx context.Context, steps []step) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = event.PanicError(p)
+			r.record.metrics.Panic()
+			r.record.log.LogAttrs(ctx, slog.LevelError, "panic in a request", slog.String(event.AttrDecisionID, r.in.DecisionID),
+				slog.Any(event.AttrError, err), slog.String(event.AttrStack, string(debug.Stack())))
+		}
+	}()
+	for _, step := range steps {
+		if err := step(r, ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describeSeen adds to a refusal what the grant had verified by then. A subject that cannot be named now is left out.
+func (r *request) describeSeen(ctx context.Context) {
+	seen := &r.in.Seen
+	r.event.Upstream, r.event.Audiences = seen.Upstream, seen.Targets
+	r.event.Issued, r.event.Expires, r.event.TokenID, r.event.KeyID = time.Time{}, time.Time{}, "", "" // nothing was issued
+	if seen.TokenID != "" {
+		r.event.Parents = []string{seen.TokenID}
+	}
+	if name, err := r.record.subject(ctx, seen.Subject); err == nil {
+		r.event.Subject = name
+	}
+}
+
+// limited refuses with 429 (RFC 6585 §4) who came too soon.
+func (r *request) limited(l *limit.Limiter, key string) error {
+	wait := l.Take(key, r.in.Now)
+	if wait == 0 {
+		return nil
+	}
+	r.record.metrics.Limit(l.Name)
+	e := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonRateLimit).Because(fmt.Errorf("limit %s", l.Name))
+	e.Status, e.RetryAfter = http.StatusTooManyRequests, wait
+	return e
+}
+
+func (r *request) limitAddress(context.Context) error {
+	return r.limited(r.limits.Address, limit.AddressKey(r.in.Peer))
+}
+
+// authenticate knows the client, or lets nobody in particular pass where some rule takes such requests. Whatever speaks of a client
+// must be right in full (P21).
+func (r *request) authenticate(ctx context.Context) error {
+	if r.in.Credentials.None() {
+		if r.event.Kind == event.KindToken && r.snap.policy.HasAnonymous() {
+			r.in.Requester = oauth.Requester{Anonymous: true}
+			return nil
+		}
+		return oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonClientCredentials).Because(errors.New("no client credentials"))
+	}
+	client, err := r.snap.clients.Authenticate(ctx, r.in.Credentials, r.in.Now)
+	if err != nil {
+		return err
+	}
+	r.client, r.in.Requester = client.Client, client.Requester()
+	r.event.ClientID, r.event.Known = client.ID, !client.Public
+	return nil
+}
+
+func (r *request) chooseGrant(context.Context) error {
+	if r.in.GrantType == "" { // RFC 6749 §5.2: a required parameter is missing
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonParameter).Because(errors.New("grant_type is missing"))
+	}
+	grant, served := r.snap.grants[r.in.GrantType]
+	if !served {
+		return oauth.Deny(oauth.CodeUnsupportedGrantType, oauth.ReasonGrantType)
+	}
+	r.grant = grant
+	r.event.Grant, _ = oauth.GrantName(r.in.GrantType)
+	return nil
+}
+
+// allowGrant is the client's registration; that a rule names the requester, too, is what the grant looks at first.
+func (r *request) allowGrant(context.Context) error {
+	if r.client != nil && !r.client.MayUse(r.in.GrantType) {
+		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed)
+	}
+	return nil
+}
+
+// limitRequester comes before any signature of a token is verified: that is what a flood would cost (P21).
+func (r *request) limitRequester(context.Context) error {
+	if r.client == nil {
+		return r.limited(r.limits.Anonymous, limit.AddressKey(r.in.Peer))
+	}
+	return r.limited(r.limits.Client, r.client.ID)
+}
+
+func (r *request) authorize(ctx context.Context) (err error) {
+	r.authority, err = r.grant.Authorize(ctx, r.in)
+	return err
+}
+
+func (r *request) limitSubject(context.Context) error {
+	return r.limited(r.limits.Subject, r.authority.Subject())
+}
+
+// spendOnce comes after the policy allowed, so that a denial spends nothing, and before the token is minted, so that a crash in between
+// issues nothing (P24).
+func (r *request) spendOnce(ctx context.Context) error {
+	once, needed := r.authority.Spend()
+	if !needed {
+		return nil
+	}
+	err := r.spend.Spend(ctx, once.Upstream, once.Issuer, once.JTI, once.Until)
+	if errors.Is(err, revoke.ErrSpent) {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonReplay).Because(err)
+	}
+	return notDurable(err)
+}
+
+func (r *request) mint(ctx context.Context) (err error) {
+	r.minted, err = r.minter.Mint(ctx, r.authority)
+	if errors.Is(err, keyring.ErrNoKey) {
+		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
+	}
+	return err
+}
+
+// journalIssued makes the line durable that is the audit event and the edge of the lineage. Without it the token is thrown away.
+func (r *request) journalIssued(ctx context.Context) error {
+	e, a := &r.event, r.authority
+	e.ClientID, e.Upstream, e.Rule = a.ClientID(), a.Upstream().Name, a.RuleID()
+	e.Audiences, e.Scopes, e.Parents, e.TokenType = a.Audiences(), a.Scopes(), a.Parents(), issuedShort(a.IssuedType())
+	e.TokenID, e.KeyID, e.Issued, e.Expires = r.minted.JTI, r.minted.KeyID, r.minted.IssuedAt, r.minted.Expires
+	var err error
+	if e.Subject, err = r.record.subject(ctx, a.Subject()); err != nil {
+		return notDurable(err)
+	}
+	return notDurable(r.record.durable(ctx, e))
+}
+
+func issuedShort(tokenType string) string {
+	if tokenType == oauth.TypeJWT {
+		return oauth.ShortJWT
+	}
+	return oauth.ShortAccessToken
+}
+
+// notDurable refuses where a record or a line may be lost: whether it was written or not, nothing is issued on it.
+func notDurable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
+}

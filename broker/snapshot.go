@@ -1,0 +1,169 @@
+package broker
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"fedbroker/broker/clients"
+	"fedbroker/broker/grants"
+	"fedbroker/broker/policy"
+	"fedbroker/broker/revoke"
+	"fedbroker/broker/token"
+	"fedbroker/mappers"
+	"fedbroker/mappers/expr"
+	"fedbroker/upstreams"
+	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/presets"
+)
+
+// snapshot is a compiled configuration: immutable, taken once by each request. What outlives it (engine, keyring, key caches, revocations,
+// limits) is the broker's.
+type snapshot struct {
+	config    Config // with defaults
+	upstreams *upstreams.Set
+	chains    map[string]*mappers.Chain // by upstream
+	clients   *clients.Registry
+	policy    *policy.Policy
+	grants    map[string]grants.Grant // by wire name
+	metadata  Document
+}
+
+// parts are what a snapshot stands on; the zero value is enough to judge a configuration.
+type parts struct {
+	keys  *keys.Cache
+	spend *revoke.Spender
+	now   func() time.Time
+}
+
+// compile makes the parts of a snapshot that need no state. It is usable only if nothing was reported as bad.
+func compile(c Config, p parts, bad, warn Report) *snapshot {
+	c = c.WithDefaults()
+	checkOwn(c, bad)
+	s := &snapshot{config: c, chains: map[string]*mappers.Chain{}}
+	ids, assertions := make([]string, len(c.Clients)), []upstreams.Assertion{}
+	for i, cl := range c.Clients {
+		ids[i] = cl.ID
+		if a := cl.Assertion; a != nil {
+			assertions = append(assertions, upstreams.Assertion{Path: fmt.Sprintf("clients[%d].assertion", i), Upstream: a.Upstream, Audience: a.Audience})
+		}
+	}
+	s.upstreams = upstreams.NewSet(upstreams.Options{
+		Specs: c.specs(), OurIssuer: c.Issuer, Keys: p.keys, DefaultLeeway: c.Leeway, Now: p.now, Assertions: assertions, Clients: ids,
+	}, bad)
+	known := s.compileChains(bad, warn)
+	s.clients = clients.NewRegistry(s.clientOptions(p), bad, warn)
+	policyClients := make([]policy.Client, len(c.Clients))
+	for i, cl := range c.Clients {
+		policyClients[i] = policy.Client{ID: cl.ID, Public: cl.Public}
+	}
+	s.policy = policy.Compile(policy.Options{Rules: c.Exchange, Upstreams: known, Clients: policyClients, AccessTTL: *c.Tokens.AccessTTL, Leeway: *c.Leeway}, bad)
+	return s
+}
+
+func (s *snapshot) clientOptions(p parts) clients.Options {
+	o := clients.Options{
+		Specs: s.config.Clients, Issuer: s.config.Issuer, Upstreams: map[string][]string{}, Algorithms: s.config.Signing.Algorithms, Leeway: *s.config.Leeway, Spend: p.spend,
+	}
+	if p.keys != nil {
+		o.Keys = p.keys
+	}
+	for _, u := range s.config.Upstreams {
+		audiences := make([]string, len(u.Audiences))
+		for i, a := range u.Audiences {
+			audiences[i] = a.Value
+		}
+		o.Upstreams[u.Name] = audiences
+	}
+	return o
+}
+
+// compileChains compiles each upstream's mappers, the preset's conditions before its own, and returns what the policy has to know of each.
+func (s *snapshot) compileChains(bad, warn Report) []policy.Upstream {
+	var known []policy.Upstream
+	for i, u := range s.config.Upstreams {
+		info, ok := s.upstreams.Info(u.Name)
+		if !ok {
+			continue // reported
+		}
+		types := claimTypes(info.ClaimTypes)
+		specs := conditions(info.Conditions)
+		chain := mappers.Compile(mappers.Options{
+			Upstream: u.Name, Specs: append(specs, u.Mappers...), EmailDomains: info.EmailDomains, EmailAny: info.EmailAny, ClaimTypes: types,
+		}, shifted(bad, fmt.Sprintf("upstreams[%d].", i), len(specs)))
+		s.chains[u.Name] = chain
+		known = append(known, policy.Upstream{
+			Name: u.Name, Exchange: info.Exchange, Shared: info.Shared, OwnerClaims: info.OwnerClaims, ClaimTypes: types, Emits: chain.Emits(), Leeway: info.Leeway,
+		})
+	}
+	warnOverlaps(known, warn)
+	return known
+}
+
+func conditions(all []presets.Condition) []mappers.Spec {
+	specs := make([]mappers.Spec, len(all))
+	for i, c := range all {
+		specs[i] = mappers.Spec{Kind: "require", Expression: c.Expression, Message: c.Message}
+	}
+	return specs
+}
+
+// shifted reports under prefix, with mappers counted as the file has them: without the preset's before them.
+func shifted(bad Report, prefix string, before int) Report {
+	return func(path, format string, args ...any) {
+		if rest, ok := strings.CutPrefix(path, "mappers["); ok {
+			digits, tail, _ := strings.Cut(rest, "]")
+			if n, err := strconv.Atoi(digits); err == nil {
+				if path = fmt.Sprintf("mappers[%d]%s", n-before, tail); n < before {
+					path = "preset"
+				}
+			}
+		}
+		bad(prefix+path, format, args...)
+	}
+}
+
+func claimTypes(names map[string]string) map[string]expr.Type {
+	known := map[string]expr.Type{
+		presets.TypeBool: expr.Bool, presets.TypeInt: expr.Int, presets.TypeDouble: expr.Double,
+		presets.TypeString: expr.String, presets.TypeStringList: expr.StringList, presets.TypeMap: expr.Map,
+	}
+	types := make(map[string]expr.Type, len(names))
+	for claim, name := range names {
+		types[claim] = known[name]
+	}
+	return types
+}
+
+// warnOverlaps names every pair of upstreams that can emit one value of a claim that has an owner (P5).
+func warnOverlaps(all []policy.Upstream, warn Report) {
+	for j, b := range all {
+		for i, a := range all[:j] {
+			for _, claim := range overlaps(a.Emits, b.Emits) {
+				warn(fmt.Sprintf("upstreams[%d].mappers", j), "%s can emit the same %s as %s (upstreams[%d])", b.Name, claim, a.Name, i)
+			}
+		}
+	}
+}
+
+func overlaps(a, b []mappers.Emission) (claims []string) {
+	for _, x := range a {
+		for _, y := range b {
+			if x.Overlaps(y) {
+				claims = append(claims, x.Claim)
+			}
+		}
+	}
+	return claims
+}
+
+// complete adds what needs the broker's state.
+func (s *snapshot) complete(opener *token.Opener, revoked *revoke.Set) error {
+	s.grants = grants.Table(grants.Deps{
+		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: opener, Revoked: revoked,
+	})
+	var err error
+	s.metadata, err = newMetadata(s.config.Issuer, s.config.Signing.Algorithms, s.grants)
+	return err
+}
