@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"fedbroker/broker"
+	"fedbroker/broker/event"
+	"fedbroker/store"
+)
+
+// Operator is what an operator may do to a broker's state: *broker.Operator where the state is at hand, *Client where a server
+// holds it.
+type Operator interface {
+	Keys(ctx context.Context) ([]broker.Key, error)
+	RotateKeys(ctx context.Context) ([]broker.Key, error)
+	CompromiseKey(ctx context.Context, kid string) ([]broker.Key, error)
+	Revoke(ctx context.Context, r broker.Revocation) error
+	RebindUpstream(ctx context.Context, name string) (broker.Binding, error)
+	Bindings(ctx context.Context) ([]broker.Binding, error)
+}
+
+const (
+	jsonType = "application/json"
+	maxBody  = 64 << 10
+
+	pathReadiness  = "/v1/readiness"
+	pathKeys       = "/v1/keys"
+	pathRotate     = "/v1/keys/rotate"
+	pathCompromise = "/v1/keys/compromise"
+	pathRevoke     = "/v1/revocations"
+	pathBindings   = "/v1/upstreams"
+	pathRebind     = "/v1/upstreams/rebind"
+)
+
+// named is the body of an act on one thing.
+type named struct {
+	Name string `json:"name"`
+}
+
+// nothing is the body of an act that needs no words: {}.
+type nothing struct{}
+
+// api is the operator's part, behind the lock.
+func (s *Server) api() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET "+pathReadiness, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.ready(ctx), nil }))
+	mux.Handle("GET "+pathKeys, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.Keys(ctx) }))
+	mux.Handle("POST "+pathRotate, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.RotateKeys(ctx) }))
+	mux.Handle("POST "+pathCompromise, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.CompromiseKey(ctx, in.Name) }))
+	mux.Handle("POST "+pathRevoke, act(s, func(ctx context.Context, in broker.Revocation) (any, error) {
+		return nothing{}, s.operator.Revoke(ctx, in)
+	}))
+	mux.Handle("GET "+pathBindings, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.Bindings(ctx) }))
+	mux.Handle("POST "+pathRebind, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.RebindUpstream(ctx, in.Name) }))
+	return jsonOnly(mux)
+}
+
+// act reads the body into In, strictly, does the act and writes what it returns.
+func act[In any](s *Server, do func(context.Context, In) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if r.Method == http.MethodPost {
+			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&in); err != nil || d.More() {
+				writeProblem(w, http.StatusBadRequest, "malformed_body")
+				return
+			}
+		}
+		out, err := do(r.Context(), in)
+		if err != nil {
+			s.writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, out)
+	})
+}
+
+// problem is the body of an error. Detail is there only where the operator's own input is at fault.
+type problem struct {
+	Error  string `json:"error"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func (s *Server) writeError(w http.ResponseWriter, err error) {
+	if mistake, ok := errors.AsType[*broker.ActError](err); ok {
+		writeJSON(w, http.StatusUnprocessableEntity, problem{Error: "refused", Detail: mistake.Text})
+		return
+	}
+	s.log.Error("operator's request failed", event.AttrError, err)
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) {
+		writeProblem(w, http.StatusServiceUnavailable, "unavailable")
+		return
+	}
+	writeProblem(w, http.StatusInternalServerError, "internal")
+}
+
+func writeProblem(w http.ResponseWriter, status int, name string) {
+	writeJSON(w, status, problem{Error: name})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":"internal"}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", jsonType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the caller is gone; there is nobody to tell
+}
+
+func indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -1,0 +1,192 @@
+// Package admin is the operator's plane: health and metrics for whoever can reach it, and the operator's API behind a lock. It is
+// never on the public listener. The command line uses it over its unix socket, by Client.
+package admin
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fedbroker/broker"
+	"fedbroker/broker/web"
+)
+
+// Options configure the admin plane. Broker is required.
+type Options struct {
+	Spec     Spec
+	Broker   *broker.Broker
+	Logger   *slog.Logger     // [discards]
+	Listener net.Listener     // instead of one at Spec.Listen; closed by the server
+	Now      func() time.Time // [time.Now]
+}
+
+// Server is the admin plane: a socket, a listener, either or both.
+type Server struct {
+	log      *slog.Logger
+	operator Operator
+	ready    func(context.Context) broker.Readiness
+	metrics  http.Handler
+	socket   *net.UnixListener // nil: none
+	path     string            // of the socket
+	listener net.Listener      // nil: none
+	tcp      *http.Server
+	unix     *http.Server
+}
+
+// Timeouts and bounds of a connection.
+const (
+	readTimeout    = 10 * time.Second
+	writeTimeout   = 30 * time.Second
+	idleTimeout    = time.Minute
+	maxHeaderBytes = 16 << 10
+	drainTimeout   = 5 * time.Second
+)
+
+// New opens the socket and the listener and serves nothing until Run. ErrSocketInUse: another server holds the socket.
+func New(o Options) (*Server, error) {
+	if o.Broker == nil {
+		return nil, errors.New("admin: no broker")
+	}
+	s := &Server{operator: o.Broker.Operator(), ready: o.Broker.Ready, metrics: o.Broker.Metrics().Handler()}
+	if err := s.open(o); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) open(o Options) error {
+	if s.log = o.Logger; s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	spec := o.Spec.WithDefaults()
+	s.unix, s.tcp = s.newHTTP(s.api()), s.newHTTP(newLock(spec).admit(s.api()))
+	var err error
+	if spec.TLS != nil {
+		if s.tcp.TLSConfig, err = newTLS(spec, s.log, o.Now); err != nil {
+			return fmt.Errorf("admin: %w", err)
+		}
+	}
+	if s.listener = o.Listener; s.listener == nil && spec.Listen != "" {
+		if s.listener, err = net.Listen("tcp", spec.Listen); err != nil {
+			return fmt.Errorf("admin: %w", err)
+		}
+	}
+	if s.path = spec.Socket; s.path != "" {
+		if s.socket, err = listenSocket(s.path); err != nil {
+			return errors.Join(err, s.Close())
+		}
+	}
+	return nil
+}
+
+func (s *Server) newHTTP(api http.Handler) *http.Server {
+	return &http.Server{
+		Handler: s.unlocked(api), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// unlocked puts what needs no lock before what does.
+func (s *Server) unlocked(api http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]bool{"healthy": true})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		status, ready := http.StatusOK, s.ready(r.Context()).Ready
+		if !ready {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, map[string]bool{"ready": ready}) // which part is not, is behind the lock
+	})
+	mux.Handle("GET /metrics", s.metrics)
+	mux.Handle("/", api)
+	return mux
+}
+
+// newTLS asks for a certificate without insisting, since health and metrics need none.
+func newTLS(spec Spec, log *slog.Logger, now func() time.Time) (*tls.Config, error) {
+	config, err := web.NewTLS(*spec.TLS, log, now)
+	if err != nil || spec.ClientCAFile == "" {
+		return config, err
+	}
+	pem, err := os.ReadFile(spec.ClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("client CA: %w", err)
+	}
+	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
+	if !config.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("client CA: %s holds no certificate", spec.ClientCAFile)
+	}
+	return config, nil
+}
+
+// Addr is where the listener is, nil without one.
+func (s *Server) Addr() net.Addr {
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Run serves until ctx ends, then lets running requests finish and takes the socket away. Call it once.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if s.listener != nil {
+		g.Go(func() error { return serve(ctx, s.tcp, s.listener) })
+	}
+	if s.socket != nil {
+		g.Go(func() error { return serve(ctx, s.unix, s.socket) })
+		defer func() { _ = os.Remove(s.path) }() // a stale one is replaced at the next start
+	}
+	<-ctx.Done()
+	return g.Wait()
+}
+
+func serve(ctx context.Context, server *http.Server, l net.Listener) error {
+	failed := make(chan error, 1)
+	go func() {
+		if server.TLSConfig != nil {
+			failed <- server.ServeTLS(l, "", "")
+		} else {
+			failed <- server.Serve(l)
+		}
+	}()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("admin: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	err := server.Shutdown(drain)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("admin: drain: %w", err), server.Close())
+	}
+	<-failed
+	return err
+}
+
+// Close frees the listeners of a server that is never run.
+func (s *Server) Close() error {
+	var errs []error
+	if s.listener != nil {
+		errs = append(errs, s.listener.Close())
+	}
+	if s.socket != nil {
+		errs = append(errs, s.socket.Close(), os.Remove(s.path))
+	}
+	return errors.Join(errs...)
+}
