@@ -63,7 +63,7 @@ func Describe(host string, err error) *Error {
 		cert    *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
 		alert   tls.AlertError
-		dial    *net.OpError
+		op      *net.OpError
 		timeout net.Error
 	)
 	switch {
@@ -77,10 +77,10 @@ func Describe(host string, err error) *Error {
 		return &Error{Host: host, Class: ClassDNS, Reason: "name does not resolve", cause: err}
 	case errors.As(err, &cert):
 		return &Error{Host: host, Class: ClassTLS, Reason: "certificate not trusted: " + cert.Err.Error(), cause: err}
-	case errors.As(err, &record), errors.As(err, &alert):
+	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"): // crypto/tls's
 		return &Error{Host: host, Class: ClassTLS, Reason: "TLS handshake failed", cause: err}
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return &Error{Host: host, Class: ClassConnect, Reason: "connect: " + dial.Err.Error(), cause: err}
+	case errors.As(err, &op) && op.Op == "dial":
+		return &Error{Host: host, Class: ClassConnect, Reason: "connect: " + op.Err.Error(), cause: err}
 	}
 	return &Error{Host: host, Class: ClassTransport, Reason: "connection broke or spoke no HTTP", cause: err}
 }
