@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -118,24 +119,13 @@ func Read(name, folder string, text []byte, o Options) (*Loaded, error) {
 
 // withDefaults fills what the packages that own their specs can't: paths are relative to the file's folder.
 func (c *Loaded) withDefaults(f files) {
-	for _, d := range []struct {
-		value *string
-		text  string
-	}{
-		{&c.Store.Engine, "bbolt"},
-		{&c.Store.Path, f.absolute("fedbroker.db")},
-		{&c.Audit.Dir, f.absolute("journal")},
-		{(*string)(&c.Audit.Durability), string(journal.Wait)},
-		{&c.Log.Level, "info"},
-		{&c.Log.Format, "json"},
-	} {
-		if *d.value == "" {
-			*d.value = d.text
-		}
-	}
-	if c.Admin.Socket == "" {
-		c.Admin.Socket = filepath.Join(filepath.Dir(c.Store.Path), "fedbroker.sock")
-	}
+	c.Store.Engine = cmp.Or(c.Store.Engine, "bbolt")
+	c.Store.Path = cmp.Or(c.Store.Path, f.absolute("fedbroker.db"))
+	c.Audit.Dir = cmp.Or(c.Audit.Dir, f.absolute("journal"))
+	c.Audit.Durability = cmp.Or(c.Audit.Durability, journal.Wait)
+	c.Log.Level = cmp.Or(c.Log.Level, "info")
+	c.Log.Format = cmp.Or(c.Log.Format, "json")
+	c.Admin.Socket = cmp.Or(c.Admin.Socket, filepath.Join(filepath.Dir(c.Store.Path), "fedbroker.sock"))
 	c.Web = c.Web.WithDefaults()
 	c.Admin = c.Admin.WithDefaults()
 }

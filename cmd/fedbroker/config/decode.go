@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -179,10 +180,6 @@ func (d *decoder) structure(path string, at place, n *yaml.Node, v reflect.Value
 		return
 	}
 	fields := byKey(fieldsOf(v.Type()))
-	if len(fields) == 0 {
-		d.structural(path, at, "want nothing here")
-		return
-	}
 	d.exclusive(path, n, fields)
 	d.pairs(path, at, n, func(key string, at place, item *yaml.Node) {
 		where := join(path, key)
@@ -234,9 +231,6 @@ func printable(key string) string {
 	if len(key) > longestKey {
 		key = key[:longestKey] + "…"
 	}
-	quoted := fmt.Sprintf("%q", key)
-	if quoted[1:len(quoted)-1] == key {
-		return key
-	}
-	return quoted
+	quoted := strconv.Quote(key)
+	return quoted[1 : len(quoted)-1]
 }

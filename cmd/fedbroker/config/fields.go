@@ -36,14 +36,8 @@ type field struct {
 
 // path says whether the value is a path, which is relative to the file's folder.
 func (f field) path() bool {
-	if f.secret {
-		return false
-	}
-	switch f.key {
-	case "dir", "path", "socket":
-		return f.typ.Kind() == reflect.String
-	}
-	return f.typ.Kind() == reflect.String && strings.HasSuffix(f.key, fileSuffix)
+	named := strings.HasSuffix(f.key, fileSuffix) || slices.Contains([]string{"dir", "path", "socket"}, f.key)
+	return named && !f.secret && f.typ.Kind() == reflect.String
 }
 
 // fieldsOf lists the keys of a struct in the order of its fields, inlined structs and the twins of secrets included.

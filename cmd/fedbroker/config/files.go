@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,11 +28,7 @@ func (f files) absolute(path string) string {
 
 // holdsSecret names the paths whose files are secrets that someone else reads: keys of ours, and an upstream's bearer token.
 func holdsSecret(key string) bool {
-	switch key {
-	case "key_file", "private_key_file", "bearer_token_file":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"key_file", "private_key_file", "bearer_token_file"}, key)
 }
 
 // exists reports a file that is not there, and warns of a secret that others can read.

@@ -3,12 +3,16 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"fedbroker/broker"
 	"fedbroker/store"
 	"fedbroker/store/journal"
 )
+
+// engineKinds are the engines that a file may name; the command line opens them.
+func engineKinds() []string { return []string{"bbolt", "memory"} }
 
 // judge reports what is wrong in meaning: each package judges its own specs, and the seal, the store and the log are judged here.
 func (c *Loaded) judge(r *report) {
@@ -33,14 +37,7 @@ func (c *Loaded) judge(r *report) {
 	broker.Check(c.Config, r.bad, r.warn)
 }
 
-func oneOf(s string, known ...string) bool {
-	for _, k := range known {
-		if s == k {
-			return true
-		}
-	}
-	return false
-}
+func oneOf(s string, known ...string) bool { return slices.Contains(known, s) }
 
 // LogLevel is the least level that is logged.
 func (c *Loaded) LogLevel() (slog.Level, error) {

@@ -25,17 +25,10 @@ func parse(text []byte) (*yaml.Node, *Problem) {
 	if err := yaml.Load(text, &document, yaml.WithPlugin(limits)); err != nil {
 		return nil, syntaxProblem(err)
 	}
-	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		return nil, &Problem{Line: 1, Text: "want keys and values (issuer: …), got " + describe(document.Content)}
+	if root := document.Content[0]; root.Kind != yaml.MappingNode {
+		return nil, &Problem{Line: 1, Text: "want keys and values (issuer: …), got " + kindOf(root)}
 	}
 	return document.Content[0], nil
-}
-
-func describe(nodes []*yaml.Node) string {
-	if len(nodes) != 1 || nodes[0].ShortTag() == nullTag {
-		return "nothing"
-	}
-	return kindOf(nodes[0])
 }
 
 // syntaxProblem turns the parser's error into one of ours. The parser quotes nothing of the file but the names of anchors and directives, and a

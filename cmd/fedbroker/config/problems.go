@@ -37,11 +37,11 @@ func (e *Error) Error() string { return Render(e.File, e.Problems) }
 func Render(file string, problems []Problem) string {
 	lines := make([]string, len(problems))
 	for i, p := range problems {
-		if p.Line == 0 {
-			lines[i] = fmt.Sprintf("%s: %s", file, p)
-			continue
+		at := file
+		if p.Line > 0 {
+			at = fmt.Sprintf("%s:%d", file, p.Line)
 		}
-		lines[i] = fmt.Sprintf("%s:%d: %s", file, p.Line, p)
+		lines[i] = at + ": " + p.String()
 	}
 	return strings.Join(lines, "\n")
 }

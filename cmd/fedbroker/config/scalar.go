@@ -1,9 +1,10 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
-	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,11 +26,7 @@ const (
 )
 
 func plain(tag string) bool {
-	switch tag {
-	case nullTag, boolTag, intTag, floatTag, stringTag, timeTag, mergeTag, seqTag, mapTag:
-		return true
-	}
-	return false
+	return slices.Contains([]string{nullTag, boolTag, intTag, floatTag, stringTag, timeTag, mergeTag, seqTag, mapTag}, tag)
 }
 
 // textual says whether a scalar is text: a date is, since no key of ours is a date; a lone << too, where it is a value.
@@ -117,15 +114,13 @@ func (d *decoder) duration(path string, at place, n *yaml.Node, v reflect.Value)
 func (d *decoder) anything(path string, at place, n *yaml.Node, v reflect.Value) {
 	switch {
 	case n.Kind == yaml.MappingNode:
-		var m map[string]any
-		inner := reflect.ValueOf(&m).Elem()
-		d.table(path, at, n, inner)
-		v.Set(inner)
+		m := reflect.ValueOf(new(map[string]any)).Elem()
+		d.table(path, at, n, m)
+		v.Set(m)
 	case n.Kind == yaml.SequenceNode:
-		var l []any
-		inner := reflect.ValueOf(&l).Elem()
-		d.list(path, at, n, inner)
-		v.Set(inner)
+		l := reflect.ValueOf(new([]any)).Elem()
+		d.list(path, at, n, l)
+		v.Set(l)
 	case n.ShortTag() == nullTag:
 	case n.ShortTag() == boolTag:
 		v.Set(reflect.ValueOf(strings.EqualFold(n.Value, "true")))
@@ -143,10 +138,9 @@ func (d *decoder) anything(path string, at place, n *yaml.Node, v reflect.Value)
 	}
 }
 
-// number reads a decimal as JSON would; YAML's octal, hexadecimal, infinite and not-a-number forms mean nothing in a claim.
+// number reads a decimal as JSON writes it: YAML's octal, hexadecimal, infinite and not-a-number forms mean nothing in a claim.
 func number(text string) (any, bool) {
-	unsigned := strings.TrimPrefix(text, "-")
-	if strings.HasPrefix(unsigned, "+") || strings.ContainsAny(unsigned, "xXoO_bB") || len(unsigned) > 1 && unsigned[0] == '0' && unsigned[1] != '.' && unsigned[1] != 'e' {
+	if !json.Valid([]byte(text)) {
 		return nil, false
 	}
 	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -156,10 +150,7 @@ func number(text string) (any, bool) {
 		return u, true
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-		return nil, false
-	}
-	return f, true
+	return f, err == nil
 }
 
 // expand puts environment variables in place of ${NAME}. $${ stands for a literal ${; any other $ is itself, as regular expressions need it.
@@ -191,11 +182,6 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 }
 
 func variableName(s string) bool {
-	for i, c := range []byte(s) {
-		letter := c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '_'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
+	const digits, letters = "0123456789", "_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return strings.Trim(s, letters+digits) == "" && s != "" && !strings.Contains(digits, s[:1])
 }

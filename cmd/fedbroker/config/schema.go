@@ -57,7 +57,10 @@ type generator struct {
 
 // Schema is the JSON Schema of the configuration file.
 func Schema() ([]byte, error) {
-	root, _ := generate()
+	root, _, err := generate()
+	if err != nil {
+		return nil, err
+	}
 	out, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
@@ -65,14 +68,18 @@ func Schema() ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-func generate() (*schema, *generator) {
-	g := &generator{shared: shared(), words: words(), defs: map[string]*schema{}, used: map[string]bool{}}
+func generate() (*schema, *generator, error) {
+	known, err := words()
+	if err != nil {
+		return nil, nil, err
+	}
+	g := &generator{shared: shared(), words: known, defs: map[string]*schema{}, used: map[string]bool{}}
 	root := g.structure("", reflect.TypeFor[File]())
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.Title = "fedbroker.yaml"
 	root.Description = "Configuration of fedbroker. Any text may hold ${ENV}; relative paths are relative to the file's folder."
 	root.Defs = g.defs
-	return root, g
+	return root, g, nil
 }
 
 // of is the schema of a value of type t at path, without the path's own words.
@@ -119,7 +126,7 @@ func anyOf(forms ...*schema) *schema { return &schema{AnyOf: forms} }
 func (g *generator) structure(path string, t reflect.Type) *schema {
 	out := &schema{Type: "object", Properties: map[string]*schema{}, AdditionalProperties: false}
 	fields := fieldsOf(t)
-	known := byKey(fields)
+	keys := byKey(fields)
 	for _, f := range fields {
 		where := join(path, f.key)
 		member := g.of(where, f.typ)
@@ -130,12 +137,12 @@ func (g *generator) structure(path string, t reflect.Type) *schema {
 			g.used[where] = true
 			w := g.words[where]
 			w.describe(member)
-			if w.required {
+			if w.Required {
 				out.Required = append(out.Required, f.key)
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(out.Properties)) {
-			if known[key].target == f.target {
+			if keys[key].target == f.target {
 				out.exclude(key, f.key)
 			}
 		}
@@ -151,29 +158,4 @@ func (s *schema) exclude(a, b string) {
 		s.Not = &schema{}
 	}
 	s.Not.AnyOf = append(s.Not.AnyOf, &schema{Required: []string{a, b}})
-}
-
-// word is what the schema says of one key.
-type word struct {
-	text     string
-	fallback string   // what an absent key means
-	enum     []string // the only values
-	pattern  string   // that a value matches
-	required bool
-}
-
-func (w word) describe(s *schema) {
-	s.Description = w.text
-	s.Default = w.fallback
-	target := s
-	for target.Items != nil && len(target.Items.AnyOf) == 0 && target.Items.Type == "string" {
-		target = target.Items
-	}
-	if w.enum != nil {
-		target.Type = ""
-		target.AnyOf = []*schema{{Enum: w.enum}, {Type: "string", Pattern: variablePattern}}
-	}
-	if w.pattern != "" {
-		target.AnyOf = []*schema{{Pattern: w.pattern}, {Pattern: variablePattern}}
-	}
 }

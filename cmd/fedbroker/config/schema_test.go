@@ -28,9 +28,12 @@ func TestSchema_FileIsCurrent(t *testing.T) {
 }
 
 func TestSchema_EveryKeyIsDescribed(t *testing.T) {
-	_, g := generate()
+	_, g, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for path := range g.used {
-		if g.words[path].text == "" {
+		if g.words[path].Text == "" {
 			t.Errorf("%s: no description", path)
 		}
 	}
@@ -39,6 +42,15 @@ func TestSchema_EveryKeyIsDescribed(t *testing.T) {
 			t.Errorf("%s: described, but there is no such key", path)
 		}
 	}
+}
+
+func generated(t *testing.T) *schema {
+	t.Helper()
+	root, _, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
 }
 
 // accepts judges a YAML value by a schema: as much of the vocabulary as the generator uses.
@@ -101,7 +113,7 @@ func (s *schema) acceptsObject(defs map[string]*schema, n *yaml.Node) string {
 }
 
 func TestSchema_AcceptsTheExamples(t *testing.T) {
-	root, _ := generate()
+	root := generated(t)
 	for _, name := range []string{"testdata/example.yaml", "../../../examples/quickstart/fedbroker.yaml", "../demo/demo.yaml"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -118,7 +130,7 @@ func TestSchema_AcceptsTheExamples(t *testing.T) {
 }
 
 func TestSchema_RefusesMistakes(t *testing.T) {
-	root, _ := generate()
+	root := generated(t)
 	for name, text := range map[string]string{
 		"unknown key":           small + "lsten: x\n",
 		"no seal":               "issuer: x\n",
@@ -139,7 +151,7 @@ func TestSchema_RefusesMistakes(t *testing.T) {
 }
 
 func TestSchema_DefsAreTheSharedStructs(t *testing.T) {
-	root, _ := generate()
+	root := generated(t)
 	want := slices.Sorted(maps.Values(shared()))
 	if got := slices.Sorted(maps.Keys(root.Defs)); !slices.Equal(got, want) {
 		t.Errorf("want %v, got %v", want, got)
