@@ -29,6 +29,7 @@ var rungs = map[string]int{
 	"upstreams/keys":         0,
 	"upstreams/outbound":     0,
 	"upstreams/presets":      0,
+	"upstreams/spec":         0,
 	"upstreams/upstreamtest": 0,
 	"broker/oauth":           1,
 	"broker/event":           1,
@@ -71,9 +72,9 @@ const (
 	maxPackageFiles = 20
 )
 
-// topLevel is everything the repository may hold at its root, beside dot-files and dot-folders.
+// topLevel is everything the repository may hold at its root, beside dot-files and dot-folders; bin is what `make build` leaves, ignored by git.
 var topLevel = []string{"cmd", "broker", "mappers", "upstreams", "store", "examples", "docs", "go.mod", "go.sum", "Makefile", "README.md",
-	"CHANGELOG.md", "SECURITY.md", "LICENSE", "NOTICE", "Dockerfile"}
+	"CHANGELOG.md", "SECURITY.md", "LICENSE", "NOTICE", "Dockerfile", "bin"}
 
 const root = "../.."
 
