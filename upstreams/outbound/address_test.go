@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -128,13 +129,13 @@ func TestP43_AllowPrivateAdmitsWhatTheNameResolvesTo(t *testing.T) {
 }
 
 func TestP43_LoopbackIsRefusedWithoutException(t *testing.T) {
-	asked := false
-	s := server(t, false, func(http.ResponseWriter, *http.Request) { asked = true })
+	var asked atomic.Bool
+	s := server(t, false, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
 	for _, u := range []string{s.URL, strings.Replace(s.URL, "127.0.0.1", "localhost", 1)} {
 		_, _, err := client(t, Options{}).GetJSON(t.Context(), u, Get{})
 		wantClass(t, err, ClassAddress)
 	}
-	if asked {
+	if asked.Load() {
 		t.Error("connected")
 	}
 }

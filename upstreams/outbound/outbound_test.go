@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,8 +23,8 @@ import (
 )
 
 func TestP43_NoProxyEnvironment(t *testing.T) {
-	asked := false
-	proxy := server(t, false, func(http.ResponseWriter, *http.Request) { asked = true })
+	var asked atomic.Bool
+	proxy := server(t, false, func(http.ResponseWriter, *http.Request) { asked.Store(true) })
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		t.Setenv(name, proxy.URL)
 	}
@@ -31,14 +33,14 @@ func TestP43_NoProxyEnvironment(t *testing.T) {
 	_, _, err := c.GetJSON(t.Context(), "https://idp.example:1/x", Get{}) // nobody listens there
 	wantClass(t, err, ClassConnect)
 	tr, err := c.current()
-	if err != nil || tr.Proxy != nil || asked {
+	if err != nil || tr.Proxy != nil || asked.Load() {
 		t.Errorf("a proxy is used: %v", err)
 	}
 }
 
 func TestP43_RedirectsStayOnTheirHost(t *testing.T) {
-	leaked := false
-	other := server(t, false, func(w http.ResponseWriter, r *http.Request) { leaked = true; jsonBody(`{}`)(w, r) })
+	var leaked atomic.Bool
+	other := server(t, false, func(w http.ResponseWriter, r *http.Request) { leaked.Store(true); jsonBody(`{}`)(w, r) })
 	mux := http.NewServeMux()
 	s := server(t, false, mux.ServeHTTP)
 	to := func(path, target string) {
@@ -66,7 +68,7 @@ func TestP43_RedirectsStayOnTheirHost(t *testing.T) {
 		_, _, err := c.GetJSON(t.Context(), s.URL+path, Get{Bearer: func() (string, error) { return "secret", nil }, CredentialHosts: []string{"127.0.0.1", "localhost"}})
 		wantClass(t, err, class)
 	}
-	if leaked {
+	if leaked.Load() {
 		t.Error("another server was asked")
 	}
 }
@@ -156,26 +158,26 @@ func TestBearerFileIsReadAnew(t *testing.T) {
 }
 
 func TestP43_OnlyJSONWithStatus200(t *testing.T) {
-	var status int
-	var media string
-	s := server(t, false, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header()["Content-Type"] = []string{media}
+	s := server(t, false, func(w http.ResponseWriter, r *http.Request) {
+		status, _ := strconv.Atoi(r.URL.Query().Get("status"))
+		w.Header()["Content-Type"] = []string{r.URL.Query().Get("media")}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, `{"secret":"hunter2"}`)
 	})
-	for _, media = range []string{"application/json", "application/json; charset=utf-8", "Application/JSON", "application/jwk-set+json"} {
-		status = http.StatusOK
-		if _, _, err := local(t).GetJSON(t.Context(), s.URL, Get{}); err != nil {
+	answer := func(status int, media string) string {
+		return s.URL + "/?" + url.Values{"status": {strconv.Itoa(status)}, "media": {media}}.Encode()
+	}
+	for _, media := range []string{"application/json", "application/json; charset=utf-8", "Application/JSON", "application/jwk-set+json"} {
+		if _, _, err := local(t).GetJSON(t.Context(), answer(http.StatusOK, media), Get{}); err != nil {
 			t.Errorf("%q: %v", media, err)
 		}
 	}
-	for _, media = range []string{"", "text/html", "text/plain", "text/json", "application/jsonx", "application/octet-stream", "image/svg+xml", "application/", ";"} {
-		_, _, err := local(t).GetJSON(t.Context(), s.URL, Get{})
+	for _, media := range []string{"", "text/html", "text/plain", "text/json", "application/jsonx", "application/octet-stream", "image/svg+xml", "application/", ";"} {
+		_, _, err := local(t).GetJSON(t.Context(), answer(http.StatusOK, media), Get{})
 		wantClass(t, err, ClassMediaType)
 	}
-	media = "application/json"
-	for _, status = range []int{201, 203, 206, 300, 304, 400, 401, 404, 429, 500, 503} {
-		_, _, err := local(t).GetJSON(t.Context(), s.URL, Get{})
+	for _, status := range []int{201, 203, 206, 300, 304, 400, 401, 404, 429, 500, 503} {
+		_, _, err := local(t).GetJSON(t.Context(), answer(status, "application/json"), Get{})
 		if e := wantClass(t, err, ClassStatus); e.Status != status || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%d: got %v", status, err)
 		}
@@ -184,14 +186,15 @@ func TestP43_OnlyJSONWithStatus200(t *testing.T) {
 
 func TestP43_BodiesPastTheLimitAreAnError(t *testing.T) {
 	const limit = 1000
-	var size int
-	s := server(t, false, func(w http.ResponseWriter, _ *http.Request) {
+	s := server(t, false, func(w http.ResponseWriter, r *http.Request) {
+		size, _ := strconv.Atoi(r.URL.Path[1:])
 		w.Header().Set("Content-Type", "application/json")
 		for sent := 0; sent < size; sent += 100 { // in chunks: no Content-Length gives it away
 			_, _ = w.Write(make([]byte, min(100, size-sent)))
 			w.(http.Flusher).Flush()
 		}
 	})
+	body := func(size int) string { return s.URL + "/" + strconv.Itoa(size) }
 	for name, c := range map[string]struct {
 		client *Client
 		get    Get
@@ -200,19 +203,18 @@ func TestP43_BodiesPastTheLimitAreAnError(t *testing.T) {
 		"get":    {local(t), Get{MaxBody: limit}},
 		"both":   {client(t, Options{Loopback: true, MaxBody: limit}), Get{MaxBody: 100 * limit}},
 	} {
-		size = limit
-		if body, _, err := c.client.GetJSON(t.Context(), s.URL, c.get); err != nil || len(body) != limit {
+		if body, _, err := c.client.GetJSON(t.Context(), body(limit), c.get); err != nil || len(body) != limit {
 			t.Errorf("%s: at the limit: %d bytes, %v", name, len(body), err)
 		}
-		for _, size = range []int{limit + 1, 100 * limit} {
-			body, _, err := c.client.GetJSON(t.Context(), s.URL, c.get)
+		for _, size := range []int{limit + 1, 100 * limit} {
+			part, _, err := c.client.GetJSON(t.Context(), body(size), c.get)
 			wantClass(t, err, ClassTooLarge)
-			if body != nil {
+			if part != nil {
 				t.Errorf("%s: a part for the whole", name)
 			}
 		}
 	}
-	resp, err := client(t, Options{Loopback: true, MaxBody: limit}).HTTP().Get(s.URL)
+	resp, err := client(t, Options{Loopback: true, MaxBody: limit}).HTTP().Get(body(2 * limit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +226,7 @@ func TestP43_BodiesPastTheLimitAreAnError(t *testing.T) {
 func TestP43_EncodedBodiesAreNotUnpacked(t *testing.T) {
 	var bomb bytes.Buffer
 	zip := gzip.NewWriter(&bomb)
-	_, _ = zip.Write(make([]byte, 10<<20))
+	_, _ = zip.Write(make([]byte, 1<<20))
 	_ = zip.Close()
 	accepted := make(chan string, 1)
 	s := server(t, false, func(w http.ResponseWriter, r *http.Request) {
@@ -317,6 +319,7 @@ func TestErrorsHoldNoQueryUserinfoOrBody(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
 			_, _ = io.WriteString(conn, secret+"\r\n\r\n") // no HTTP
 			_ = conn.Close()
 		}
