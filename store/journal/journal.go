@@ -2,7 +2,8 @@
 // writer, each line chained to the one before it by its SHA-256. There is one chain for each replica, named by its log id.
 //
 // A chain without a key shows what was altered or taken out of the middle; that nothing was cut off the end is shown only by a
-// head kept elsewhere. See Subjects for how a person can be erased while the chain still verifies.
+// head kept elsewhere. A line names a person by what the keys of Subjects open; those can be taken out of their tree one by one,
+// so that a person is erased while the chain still verifies.
 package journal
 
 import (

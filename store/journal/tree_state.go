@@ -17,7 +17,7 @@ import (
 // found; 16 shelves, each the seeds of 1,024 groups), and one record in journal_groups for each group from which something was
 // taken, loaded when needed. The first erasure in a group zeroes its seed in the shelf and writes the nodes that are left, in one
 // commit; later ones replace those. An erasure leaves at most 2 × 75 nodes of 41 bytes; spread over 16,384 groups, 100,000 of
-// them make records of some 30 KiB, an eighth of store.MaxValue.
+// them make records of some 50 KiB, a fifth of store.MaxValue.
 //
 // Every erasure also writes the root, at the revision it has read: erasures happen one after another, whichever process does
 // them, each on the state that the last one left, and the root's revision tells a process that its copy is old.
@@ -28,7 +28,7 @@ const (
 	shelfPrefix = "seeds_" // then one hex digit
 	shelves     = 16
 	shelfGroups = groups / shelves
-	cacheGroups = 4096 // at 100,000 erasures some 100 MiB, at 1,000 all and less than 10
+	cacheGroups = 2048 // at 100,000 erasures some 80 MiB; at 1,000 all that there are, below 10
 )
 
 // sealedBytes is the form of all the tree's records.
