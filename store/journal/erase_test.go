@@ -92,7 +92,7 @@ func TestP48_ExactlyTheErasedAreUnreadable(t *testing.T) {
 		}
 	})
 	steps := rapid.SliceOfN(step, 10, 20)
-	for seed := range 4 {
+	for seed := range 2 {
 		checkErasures(t, steps.Example(seed))
 	}
 }

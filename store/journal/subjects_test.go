@@ -116,7 +116,7 @@ func TestSubjects_FirstSightByManyGivesOneMAC(t *testing.T) {
 	e := newEngine(t)
 	var macs sync.Map
 	var group sync.WaitGroup
-	for range 16 {
+	for range 4 {
 		s := newSubjects(t, e)
 		group.Go(func() {
 			named, err := s.Name(t.Context(), alice)
