@@ -159,6 +159,15 @@ func TestP18_SubjectWithoutExp(t *testing.T) {
 	wantCode(t, err, oauth.CodeInvalidRequest, oauth.ReasonTokenTime)
 }
 
+// Compile refuses such a rule; Combine would not follow it either.
+func TestP18_NoOwnTokenIsOutlived(t *testing.T) {
+	s := own()
+	a, err := Combine(Decision{subject: s, requester: client("gateway"), now: noon, audiences: []string{"orders"}, bound: &rule{id: "r", ttl: time.Hour, outlive: true}})
+	if err != nil || !a.Expires().Equal(s.Expires) {
+		t.Errorf("got %v, %v, want %v", a.Expires(), err, s.Expires)
+	}
+}
+
 func TestP18_OriginOfTheChain(t *testing.T) {
 	a, err := grantOf(t, "ttl: 5m, outlive_subject: true", by(external(), client("gateway"), "orders"))
 	if err != nil || !a.OriginExpires().Equal(a.Expires()) || !a.Expires().Equal(noon.Add(5*time.Minute)) {

@@ -76,7 +76,7 @@ func (p *Policy) leewayOf(s *Subject) time.Duration {
 
 // apply returns the first rule that applies, or how near the others came.
 func (p *Policy) apply(in *Request, tr *Trace) (*rule, denial) {
-	j := judge{in: in}
+	j := judge{in: in, readsRequest: p.readsRequest}
 	var nearest denial
 	for r := range p.consider(in, tr != nil) {
 		failed, err := j.rule(r)
@@ -171,9 +171,10 @@ func (c Condition) reason() oauth.Reason {
 
 // judge holds what the conditions of one request share.
 type judge struct {
-	in         *Request
-	activation *expr.Activation
-	err        error // the input cannot be judged by any expression
+	in           *Request
+	readsRequest bool // some condition does
+	activation   *expr.Activation
+	err          error // the input cannot be judged by any expression
 }
 
 // rule returns the first condition that fails. An expression that cannot be evaluated does not hold.

@@ -24,20 +24,21 @@ func requestTypes() map[string]expr.Type {
 
 // input is what conditions see of the request. No rule has an actor, so no condition may name one.
 func (j *judge) input() expr.Input {
-	scopes, err := oauth.ParseScope(j.in.Scope)
-	if err != nil { // the scope step refuses it; nothing here may read it
-		scopes = nil
-	}
 	s := j.in.Subject
-	return expr.Input{
-		Claims: s.Claims, Principal: s.Principal, Scopes: s.Scopes,
-		Request: map[string]any{
+	in := expr.Input{Claims: s.Claims, Principal: s.Principal, Scopes: s.Scopes}
+	if j.readsRequest {
+		scopes, err := oauth.ParseScope(j.in.Scope)
+		if err != nil { // Combine refuses it; nothing here may read it
+			scopes = nil
+		}
+		in.Request = map[string]any{
 			requestClient:    j.in.Requester.ClientID,
 			requestAudiences: values(j.in.Targets),
 			requestScopes:    values(scopes),
 			requestTokenType: j.in.TokenType,
-		},
+		}
 	}
+	return in
 }
 
 func values(names []string) []any {

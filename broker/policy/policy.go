@@ -43,15 +43,16 @@ type Options struct {
 
 // Policy is the compiled exchange policy. It is immutable and safe for concurrent use.
 type Policy struct {
-	rules     []rule
-	candidate map[candidateKey][]*rule // in file order
-	reach     map[reachKey][]*rule
-	requester map[string]bool         // clients that a rule names
-	upstream  map[string]expr.Members // what rules read of an external upstream's claims
-	leeway    map[string]time.Duration
-	anonymous bool
-	ttl       time.Duration
-	unserved  []string
+	rules        []rule
+	candidate    map[candidateKey][]*rule // in file order
+	reach        map[reachKey][]*rule
+	requester    map[string]bool         // clients that a rule names
+	upstream     map[string]expr.Members // what rules read of an external upstream's claims
+	leeway       map[string]time.Duration
+	anonymous    bool
+	readsRequest bool // some condition does
+	ttl          time.Duration
+	unserved     []string
 }
 
 // rule is one compiled rule.
@@ -91,6 +92,10 @@ type reachKey struct{ requester, audience string }
 func (p *Policy) index() {
 	for i := range p.rules {
 		r := &p.rules[i]
+		if r.when != nil {
+			request := r.when.Reads().Request
+			p.readsRequest = p.readsRequest || request.All || len(request.Names) > 0
+		}
 		if !r.own {
 			p.upstream[r.upstream] = join(p.upstream[r.upstream], r.reads())
 		}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -39,14 +38,8 @@ func (s *Subject) Fresh(now time.Time) error {
 	if s.Own && !s.OriginExpires.IsZero() && s.OriginExpires.Before(end) {
 		end = s.OriginExpires
 	}
-	deny := oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonTokenTime)
-	switch left := end.Sub(now); {
-	case end.IsZero():
-		return deny.Because(errors.New("subject has no exp"))
-	case left <= 0:
-		return deny.Because(errors.New("subject has expired"))
-	case left < minLife:
-		return deny.Because(fmt.Errorf("subject has %v left, want at least %v", left, minLife))
+	if left := end.Sub(now); left < minLife {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonTokenTime).Because(fmt.Errorf("subject has %v left, want at least %v", left, minLife))
 	}
 	return nil
 }
