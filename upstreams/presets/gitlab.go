@@ -6,7 +6,7 @@ func gitlab() Preset {
 	types := map[string]string{"runner_id": TypeInt, "groups_direct": TypeStringList}
 	typed(types, TypeString,
 		"ci_config_ref_uri", "ci_config_sha", "deployment_tier", "environment", "environment_action", "environment_protected", "job_id",
-		"job_namespace_id", "job_namespace_path", "job_project_id", "job_project_path", "job_source", "namespace_id", "namespace_path", "pipeline_id",
+		"job_namespace_id", "job_namespace_path", "job_project_id", "job_project_path", "namespace_id", "namespace_path", "pipeline_id",
 		"pipeline_source", "project_id", "project_path", "project_visibility", "ref", "ref_path", "ref_protected", "ref_type",
 		"runner_environment", "sha", "user_access_level", "user_email", "user_id", "user_login",
 	)

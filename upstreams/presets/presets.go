@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // The types of claims that a preset declares.
@@ -48,7 +49,7 @@ func (p Preset) SharedAt(issuer string) bool {
 		return true
 	}
 	theirs, err := url.Parse(issuer)
-	return err != nil || theirs.Hostname() == ours.Hostname()
+	return err != nil || strings.EqualFold(theirs.Hostname(), ours.Hostname())
 }
 
 // table is every preset by its name: a new one is a file and a line here.

@@ -64,6 +64,11 @@ type Introspection struct {
 	ClientSecret Secret `yaml:"client_secret"`
 }
 
+// Format implements fmt.Formatter: under a verb that fits no pointer, fmt prints what a field of this type points to without asking Secret.
+func (i Introspection) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "{%s %s %s}", i.Endpoint, i.ClientID, i.ClientSecret)
+}
+
 // Audience is an audience under which tokens of the upstream may be exchanged, by everyone or by Requesters only. In the file it is
 // a string or a mapping {value, requesters}.
 type Audience struct {
