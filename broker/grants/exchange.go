@@ -22,9 +22,9 @@ func newExchange(d Deps) exchange {
 	x := exchange{Deps: d, reads: make(map[string]*jose.Selection, len(d.Chains))}
 	for name, chain := range d.Chains {
 		c, r := chain.Reads(), d.Policy.Reads(name)
-		if !c.All && !r.All {
+		if !c.All && !r.All && d.Trace == nil {
 			x.reads[name] = jose.NewSelection(slices.Concat(c.Names, r.Names)...)
-		} // else nil: all of them
+		} // else nil: all of them, as a trace wants them, too
 	}
 	return x
 }
@@ -39,22 +39,29 @@ type attempt struct {
 	token     jose.Unverified
 	claims    map[string]any // of an external token, verified, before mapping
 	subject   policy.Subject
+	decision  policy.Decision
 	authority policy.Authority
 }
 
 // Authorize takes the steps in the order in which the contract judges them (P27): an earlier failure hides a later one.
 func (x exchange) Authorize(ctx context.Context, req *oauth.TokenRequest) (policy.Authority, error) {
 	a := attempt{exchange: x, req: req}
-	for _, step := range [...]func(*attempt, context.Context) error{
-		(*attempt).admit,
-		(*attempt).readParameters,
-		(*attempt).parseTokens,
-		(*attempt).verifySubject,
-		(*attempt).reachTarget,
-		(*attempt).mapSubject,
-		(*attempt).decide,
+	for _, step := range [...]struct {
+		name string
+		take func(*attempt, context.Context) error
+	}{
+		{"requester", (*attempt).admit},
+		{"parameters", (*attempt).readParameters},
+		{"tokens", (*attempt).parseTokens},
+		{"verification", (*attempt).verifySubject},
+		{"target", (*attempt).reachTarget},
+		{"mapping", (*attempt).mapSubject},
+		{"rules", (*attempt).applyRules},
+		{"authority", (*attempt).combine},
 	} {
-		if err := step(&a, ctx); err != nil {
+		err := step.take(&a, ctx)
+		a.Trace.step(step.name, err)
+		if err != nil {
 			return policy.Authority{}, err
 		}
 	}
@@ -116,7 +123,7 @@ func (a *attempt) mapSubject(context.Context) error {
 	if chain == nil {
 		return fmt.Errorf("grants: no chain for upstream %s", a.subject.Upstream)
 	}
-	result, err := chain.Run(a.claims, nil)
+	result, err := chain.Run(a.claims, a.Trace.mapping())
 	if err != nil {
 		if refused, ok := errors.AsType[*mappers.RefusedError](err); ok {
 			return invalid(oauth.ReasonRequire, refused)
@@ -127,16 +134,18 @@ func (a *attempt) mapSubject(context.Context) error {
 	return nil
 }
 
-func (a *attempt) decide(context.Context) error {
-	d, err := a.Policy.Decide(&policy.Request{
+func (a *attempt) applyRules(context.Context) (err error) {
+	a.decision, err = a.Policy.Decide(&policy.Request{
 		Subject: &a.subject, Requester: &a.req.Requester,
 		Targets: a.params.targets, Scope: a.req.Form.Get(oauth.ParamScope), TokenType: a.params.requestedType,
 		Actor: a.params.actorToken != "", Now: a.req.Now,
-	}, nil)
-	if err != nil {
-		return err
-	}
-	a.authority, err = policy.Combine(d)
+	}, a.Trace.rules())
+	return err
+}
+
+// combine judges what comes after the rule: scope and, last, what a single use needs.
+func (a *attempt) combine(context.Context) (err error) {
+	a.authority, err = policy.Combine(a.decision)
 	return err
 }
 

@@ -37,7 +37,7 @@ type Checker interface {
 	Check(f revoke.Facts, issued time.Time) error
 }
 
-// Deps are what the grants stand on. All are required.
+// Deps are what the grants stand on. All but Trace are required.
 type Deps struct {
 	Issuer    string // ours
 	Policy    *policy.Policy
@@ -45,6 +45,7 @@ type Deps struct {
 	Chains    map[string]*mappers.Chain // by upstream name
 	Own       Opener
 	Revoked   Checker
+	Trace     *Trace // of a table that serves one request, to explain it
 }
 
 // Table is the grants that are served, by their wire names.

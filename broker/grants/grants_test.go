@@ -238,6 +238,9 @@ func TestP19_ActorParameters(t *testing.T) {
 		{"token without type", actor(t), "", "invalid_request parameter"},
 		{"type that is no token's", actor(t), oauth.TypeRefreshToken, "invalid_request parameter"},
 		{"type that disagrees", jwt(t, map[string]any{"alg": "ES256", "typ": "at+jwt"}, map[string]any{"iss": acmeIssuer}, "s"), oauth.TypeIDToken, "invalid_request token_class"},
+		{"own ID token called an access token", ownActor(t, "JWT"), oauth.TypeAccessToken, "invalid_request token_class"},
+		{"own token of no known class", ownActor(t, "custom+jwt"), oauth.TypeJWT, "invalid_request token_class"},
+		{"own access token", ownActor(t, "at+jwt"), oauth.TypeAccessToken, "invalid_request actor"},
 		{"well-formed, under impersonation", actor(t), oauth.TypeJWT, "invalid_request actor"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -250,6 +253,10 @@ func TestP19_ActorParameters(t *testing.T) {
 			w.want(c.want)
 		})
 	}
+}
+
+func ownActor(t *testing.T, typ string) string {
+	return jwt(t, map[string]any{"alg": "ES256", "typ": typ}, map[string]any{"iss": ourIssuer, "aud": ourIssuer, "sub": "gateway"}, "s")
 }
 
 func TestP19_DelegatedOwnTokensAreRefused(t *testing.T) {
@@ -376,6 +383,31 @@ func TestExchange_ReadsOnlyWhatIsNeeded(t *testing.T) {
 		if want.Holds(name) != read {
 			t.Errorf("%s: read %t", name, !read)
 		}
+	}
+}
+
+func TestTrace_StepsMappersAndRules(t *testing.T) {
+	w := external(t)
+	w.trace = &Trace{}
+	w.want("partner-orders")
+	var steps []string
+	for _, s := range w.trace.Steps {
+		steps = append(steps, s.Name)
+	}
+	if want := []string{"requester", "parameters", "tokens", "verification", "target", "mapping", "rules", "authority"}; !slices.Equal(steps, want) {
+		t.Errorf("got %q", steps)
+	}
+	if len(w.trace.Mapping.Steps) < 3 || len(w.trace.Policy.Rules) != 1 || w.trace.Policy.Rules[0].Rule != "partner-orders" {
+		t.Errorf("got %+v", w.trace)
+	}
+	if w.verified[0].Claims != nil {
+		t.Error("a trace reads all claims")
+	}
+	w.trace = &Trace{}
+	w.form.Set("audience", "payroll")
+	w.want("invalid_target target")
+	if last := w.trace.Steps[len(w.trace.Steps)-1]; last.Name != "target" || last.Err == nil {
+		t.Errorf("got %+v", last)
 	}
 }
 

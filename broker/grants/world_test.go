@@ -62,6 +62,7 @@ type world struct {
 	opened   int
 	checked  []revoke.Facts
 	seen     oauth.Seen
+	trace    *Trace
 }
 
 // external is a person of acme at the gateway, who asks for orders; all is well with it.
@@ -174,7 +175,7 @@ func (w *world) table() map[string]Grant {
 		{Kind: "cel", Claim: "cost", Expression: "has(claims.divide) ? claims.divide.by : 1"},
 	}}, func(path, format string, args ...any) { w.t.Fatalf(path+": "+format, args...) })
 	return Table(Deps{
-		Issuer: ourIssuer, Policy: compiledPolicy(w.t, rules), Upstreams: w, Own: w, Revoked: w, Chains: map[string]*mappers.Chain{"acme": chain},
+		Issuer: ourIssuer, Policy: compiledPolicy(w.t, rules), Upstreams: w, Own: w, Revoked: w, Chains: map[string]*mappers.Chain{"acme": chain}, Trace: w.trace,
 	})
 }
 
