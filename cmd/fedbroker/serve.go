@@ -13,7 +13,6 @@ import (
 	"fedbroker/broker/web"
 	"fedbroker/broker/web/admin"
 	"fedbroker/cmd/fedbroker/config"
-	"fedbroker/store/journal"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -68,24 +67,17 @@ func (a *app) runServer(ctx context.Context) (err error) {
 	if unserved := c.Unserved(); len(unserved) > 0 {
 		log.Warn("configured, but served by nothing yet", slog.Any("keys", unserved))
 	}
-	sealing, err := c.Sealer()
+	held, err := open(c)
 	if err != nil {
 		return err
 	}
-	engine, err := openEngine(c)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	lines, err := journal.Open(journal.Options{Dir: c.Audit.Dir, Durability: c.Audit.Durability})
-	if err != nil {
-		return fmt.Errorf("journal %s: %w", c.Audit.Dir, err)
-	}
-	defer func() { err = errors.Join(err, lines.Close()) }()
-	if cut := lines.Recovered(); cut > 0 {
+	defer func() { err = errors.Join(err, held.close()) }()
+	if cut := held.lines.Recovered(); cut > 0 {
 		log.Warn("journal: cut a torn last line, which nothing was answered for", slog.Int64("bytes", cut))
 	}
-	b, err := broker.New(ctx, broker.Options{Config: c.Config, Engine: engine, Journal: lines, Sealing: sealing, Logger: log})
+	options := held.options(c)
+	options.Logger = log
+	b, err := broker.New(ctx, options)
 	if err != nil {
 		return explained(err)
 	}

@@ -12,11 +12,12 @@ import (
 	"fedbroker/cmd/fedbroker/config"
 	"fedbroker/store"
 	"fedbroker/store/engines"
+	"fedbroker/store/journal"
 )
 
 // withOperator carries out work on the broker's state: through the admin socket of the server that runs, or on the file when none does. It says
 // on standard error which it was.
-func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error) error {
+func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error) (err error) {
 	c, err := a.load()
 	if err != nil {
 		return err
@@ -30,25 +31,32 @@ func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error)
 	if !errors.Is(err, admin.ErrNoServer) {
 		return fmt.Errorf("admin socket %s: %w", c.Admin.Socket, err)
 	}
-	engine, err := openEngine(c)
+	held, err := open(c)
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer func() { err = errors.Join(err, held.close()) }()
 	fmt.Fprintf(a.err, "no server answers at %s; opened %s\n", c.Admin.Socket, c.Store.Path)
-	sealing, err := c.Sealer()
-	if err != nil {
-		return err
-	}
-	operator, err := broker.NewOperator(ctx, broker.Options{Config: c.Config, Engine: engine, Sealing: sealing})
+	operator, err := broker.NewOperator(ctx, held.options(c))
 	if err != nil {
 		return explained(err)
 	}
 	return work(operator)
 }
 
-// openEngine opens the store that the configuration names.
-func openEngine(c *config.Loaded) (store.Engine, error) {
+// state is what the broker keeps on disk, and the keys to it. One process holds it.
+type state struct {
+	engine  store.Engine
+	lines   *journal.Journal
+	sealing store.Sealing
+}
+
+// open opens the store and the journal that the configuration names.
+func open(c *config.Loaded) (*state, error) {
+	sealing, err := c.Sealer()
+	if err != nil {
+		return nil, err
+	}
 	engine, err := engines.Open(c.Store.Engine, engines.Options{Path: c.Store.Path})
 	if errors.Is(err, engines.ErrLocked) {
 		return nil, fmt.Errorf("store %s: another process holds it; if that is a server, its admin socket is not %s", c.Store.Path, c.Admin.Socket)
@@ -56,7 +64,18 @@ func openEngine(c *config.Loaded) (store.Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", c.Store.Path, err)
 	}
-	return engine, nil
+	lines, err := journal.Open(journal.Options{Dir: c.Audit.Dir, Durability: c.Audit.Durability})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("journal %s: %w", c.Audit.Dir, err), engine.Close())
+	}
+	return &state{engine, lines, sealing}, nil
+}
+
+func (s *state) close() error { return errors.Join(s.lines.Close(), s.engine.Close()) }
+
+// options are the broker's on this state.
+func (s *state) options(c *config.Loaded) broker.Options {
+	return broker.Options{Config: c.Config, Engine: s.engine, Journal: s.lines, Sealing: s.sealing}
 }
 
 // explained gives errors of start-up that the configuration is to blame for their exit code, and what to do about them.

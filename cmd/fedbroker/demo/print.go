@@ -102,9 +102,10 @@ func (p printer) row(style, name, before, after string) {
 
 func (p printer) refusal(got answer, reason string) {
 	p.line("")
-	p.line("   the caller reads    %d %s: %s", got.status, got.Error, got.Description)
-	p.line("                       decision %s", got.DecisionID)
-	p.line("   the operator reads  %s", wrap(reason, 75, strings.Repeat(" ", 23)))
+	indent := strings.Repeat(" ", 23)
+	p.line("   the caller reads    %d %s, decision %s", got.status, got.Error, got.DecisionID)
+	p.line("%s%s", indent, got.Description)
+	p.line("   the operator reads  %s", wrap(reason, 75, indent))
 }
 
 // journal shows that all of it is on record.
