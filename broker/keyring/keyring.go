@@ -214,7 +214,7 @@ func (k *Keyring) change(ctx context.Context, edit func(r *ring, now time.Time, 
 		if err != nil {
 			return fmt.Errorf("keyring: %w", err)
 		}
-		now := k.o.Now().UTC().Truncate(time.Second)
+		now := k.now()
 		changed, err := edit(&r, now, &keys)
 		if err != nil {
 			return fmt.Errorf("keyring: %w", err)
@@ -264,7 +264,7 @@ func (k *Keyring) Run(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if err := k.maintain(ctx, true); ctx.Err() == nil {
+		if err := k.look(ctx); ctx.Err() == nil {
 			k.err.Store(&err)
 		}
 		select {
@@ -274,6 +274,22 @@ func (k *Keyring) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// look maintains the ring if its record has changed or the clock gives something to do. Most often neither is so, and the record
+// is not opened.
+func (k *Keyring) look(ctx context.Context) error {
+	rec, err := k.o.Engine.Get(ctx, bucket, recordKey)
+	if err != nil {
+		return fmt.Errorf("keyring: %w", err)
+	}
+	if k.snap.Load().holds(rec.Rev, k.now()) {
+		return nil
+	}
+	return k.maintain(ctx, true)
+}
+
+// now is in the whole seconds that a record holds.
+func (k *Keyring) now() time.Time { return k.o.Now().UTC().Truncate(time.Second) }
 
 // Err is why Run could not keep up when it last tried; nil while it does.
 func (k *Keyring) Err() error {

@@ -196,15 +196,26 @@ func (r *ring) condemn(p *plan, kid string, now time.Time) (found bool, needed *
 	return true, needed
 }
 
-// next is when a state changes by the clock alone; zero: never.
-func (r *ring) next(now time.Time) time.Time {
+// next is when the clock alone gives something to do: a state that changes, a key that is due, one that can be forgotten. It is
+// now if something is to be done already, and zero if nothing ever will be.
+func (r *ring) next(p *plan, now time.Time) time.Time {
+	if len(r.due(p, now)) > 0 {
+		return now
+	}
 	var first time.Time
-	for i := range r.Keys {
-		for _, t := range []time.Time{r.Keys[i].SignsFrom, r.Keys[i].StopsAt, r.Keys[i].RetiresAt} {
-			if t.After(now) && (first.IsZero() || t.Before(first)) {
-				first = t
-			}
+	at := func(t time.Time) {
+		if t.After(now) && (first.IsZero() || t.Before(first)) {
+			first = t
 		}
+	}
+	for i := range r.Keys {
+		e := &r.Keys[i]
+		at(e.SignsFrom)
+		at(e.SignsFrom.Add(p.rotateEvery - p.lead))
+		at(e.StopsAt)
+		at(e.RetiresAt)
+		at(e.RetiresAt.Add(p.keepRetired))
+		at(e.RetiresAt.Add(p.outlive))
 	}
 	return first
 }

@@ -16,7 +16,7 @@ type snapshot struct {
 	rev     uint64
 	ring    ring
 	made    time.Time
-	next    time.Time // when a state changes by the clock alone; zero: never
+	next    time.Time // when the clock alone gives something to do; zero: never
 	signing map[string]*Key
 	public  map[string]jose.Key // published
 	retired map[string]jose.Key
@@ -25,14 +25,19 @@ type snapshot struct {
 	maxAge  time.Duration
 }
 
+// holds says that the snapshot shows revision rev as it is now.
+func (s *snapshot) holds(rev uint64, now time.Time) bool {
+	return s != nil && s.rev == rev && !now.Before(s.made) && (s.next.IsZero() || now.Before(s.next))
+}
+
 // install makes the ring the one that readers see, unless they see it already. The caller is the writer.
 func (k *Keyring) install(r ring, rev uint64, now time.Time) error {
 	old := k.snap.Load()
-	if old != nil && old.rev == rev && (old.next.IsZero() || now.Before(old.next)) && !now.Before(old.made) {
+	if old.holds(rev, now) {
 		return nil
 	}
 	s := &snapshot{
-		rev: rev, ring: r, made: now, next: r.next(now), maxAge: k.o.JWKSMaxAge,
+		rev: rev, ring: r, made: now, next: r.next(&k.plan, now), maxAge: k.o.JWKSMaxAge,
 		signing: make(map[string]*Key), public: make(map[string]jose.Key), retired: make(map[string]jose.Key),
 	}
 	if err := s.fill(k.plan.algorithms, old); err != nil {
