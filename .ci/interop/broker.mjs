@@ -17,6 +17,7 @@ export function connect(clientID, authentication, algorithm = 'oidc') {
 // exchange swaps a subject token (RFC 8693 §2.1). An answer that asks to come back later (503 with Retry-After: the upstream's keys are not
 // known yet, and fedbroker asks for unknown ones once a minute at most) is followed, as a caller should.
 export async function exchange(config, subject, parameters = {}) {
+  if (typeof subject !== 'string') throw new TypeError('no subject token to exchange')
   const form = { subject_token: subject, subject_token_type: accessToken, audience: 'https://orders.example', ...parameters }
   const deadline = Date.now() + 90_000
   for (;;) {

@@ -1,7 +1,9 @@
 // Drives a running fedbroker with the tokens of real identity providers, by real client libraries, and verifies what it issues.
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { createLocalJWKSet, createRemoteJWKSet, decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose'
 import * as client from 'openid-client'
 import { accessToken, connect, denial, exchange, jwtToken } from './broker.mjs'
@@ -10,6 +12,7 @@ import { batchToken, login } from './people.mjs'
 import { finish, step, until } from './steps.mjs'
 
 const { BROKER_URL: issuer, PANVA_URL: panva, PANVA_PID: panvaPID, PANVA_RESOURCE: resource, WORK: work } = process.env
+const run = promisify(execFile)
 const orders = 'https://orders.example'
 const billing = 'https://billing.example'
 const secret = (name) => readFileSync(join(work, name), 'utf8').trim()
@@ -35,7 +38,7 @@ await step('openid-client discovers fedbroker (RFC 8414), and both documents agr
   assert.deepEqual(other.serverMetadata(), gateway.serverMetadata())
 })
 
-const ourKeys = createRemoteJWKSet(new URL(gateway.serverMetadata().jwks_uri))
+const ourKeys = createRemoteJWKSet(new URL(gateway.serverMetadata().jwks_uri), { cooldownDuration: 0 }) // an unknown kid is looked up at once
 
 // verified is what an API does with our token: signature, iss, aud, typ and the claims that RFC 9068 §2.2 requires.
 async function verified(token, audience, algorithms = ['ES256']) {
@@ -99,12 +102,11 @@ await step('token type jwt is honoured on both sides', async () => {
   await verified(answer.access_token, orders)
 })
 
-const person = await step('a person logs in at oidc-provider (authorization code, PKCE) and their token is exchanged', async () => {
-  const tokens = await login()
-  const answer = await swap(gateway, keep(tokens.accessToken))
+const person = await login()
+await step('a person logs in at oidc-provider (authorization code, PKCE) and their token is exchanged', async () => {
+  const answer = await swap(gateway, keep(person.accessToken))
   const claims = await verified(answer.access_token, orders)
   assert.deepEqual([claims.sub, answer.scope], ['panva|ada', 'orders.read orders.write'])
-  return tokens
 })
 
 const refusals = {
@@ -144,15 +146,24 @@ await step('oidc-provider rotates its key: tokens under the new one are exchange
 
 // -------------------------------------------------------------------- glewlwyd's tokens
 
+// readyUpstreams asks the operator's API which upstreams can be verified now.
+async function readyUpstreams() {
+  const answer = await fetch(`http://${process.env.ADMIN_LISTEN}/v1/readiness`, { headers: { authorization: `Bearer ${secret('admin.secret')}` } })
+  const { upstreams } = await answer.json()
+  return Object.fromEntries(upstreams.map(({ name, ok }) => [name, ok]))
+}
+
 if (process.env.GLEWLWYD_URL) {
   const glewlwyd = new Glewlwyd({ url: process.env.GLEWLWYD_URL, resource, secret: secret('glewlwyd.secret') })
+  await step('glewlwyd has no plugin yet: the broker serves, and its readiness says that this upstream is down', async () =>
+    assert.deepEqual(await readyUpstreams(), { panva: true, glewlwyd: false }))
   await step('glewlwyd is set up by its administration API', () => glewlwyd.setUp())
-  const before = await step('glewlwyd\'s client token is exchanged; jose verifies the result', async () => {
-    const token = keep(await glewlwyd.clientToken())
-    const answer = await swap(gateway, token)
+  const before = keep(await glewlwyd.clientToken())
+  await step('glewlwyd\'s client token is exchanged; jose verifies the result', async () => {
+    const answer = await swap(gateway, before)
     const claims = await verified(answer.access_token, orders)
     assert.deepEqual([claims.sub, claims.workload, claims.upstream.name, answer.scope], ['glewlwyd|nightly', 'nightly', 'glewlwyd', 'orders.read'])
-    return token
+    assert.deepEqual(await readyUpstreams(), { panva: true, glewlwyd: true })
   })
   await step('a person\'s token of glewlwyd is exchanged, by the requester that its audience is bound to', async () => {
     const token = keep(await glewlwyd.personToken())
@@ -197,8 +208,8 @@ await step('openid-client: introspection tells the API that the token is for, an
 await step('openid-client: introspection tells a stranger nothing', async () =>
   assert.deepEqual(await client.tokenIntrospection(stranger, held), { active: false }))
 
-await step('openid-client: a revocation by another client changes nothing', async () => {
-  await client.tokenRevocation(stranger, held)
+await step('openid-client shows our invalid_request: a revocation by another client (RFC 7009 §2.1), which changes nothing', async () => {
+  assertDenied(await denial(client.tokenRevocation(stranger, held)), 'invalid_request')
   assert.equal((await client.tokenIntrospection(ordersAPI, held)).active, true)
 })
 
@@ -212,17 +223,31 @@ await step('openid-client: after revocation the token and what was made of it ar
 
 await step('openid-client: revoking what is not a token is fine (RFC 7009 §2.2)', () => client.tokenRevocation(gateway, 'unknown'))
 
+// -------------------------------------------------------------------- our own keys
+
+await step('an operator replaces a compromised signing key: jose finds the new one, and no longer the old one', async () => {
+  const old = (await client.clientCredentialsGrant(gateway, { resource: orders })).access_token
+  await verified(keep(old), orders)
+  await run(process.env.FEDBROKER, ['keys', 'rotate', '--compromised', kid(old), '--config', join(work, 'fedbroker.yaml')])
+  const fresh = (await client.clientCredentialsGrant(gateway, { resource: orders })).access_token
+  assert.notEqual(kid(keep(fresh)), kid(old))
+  await verified(fresh, orders)
+  await assert.rejects(verified(old, orders), { code: 'ERR_JWKS_NO_MATCHING_KEY' })
+  assert.deepEqual(await client.tokenIntrospection(gateway, old), { active: false })
+})
+
 // -------------------------------------------------------------------- what it wrote down
 
 await step('jose verifies with the key set alone: it holds no private member', async () => {
   const set = await (await fetch(gateway.serverMetadata().jwks_uri)).json()
   assert.ok(set.keys.length >= 2)
   for (const key of set.keys) assert.deepEqual(Object.keys(key).filter((member) => ['d', 'p', 'q', 'k'].includes(member)), [])
-  await jwtVerify(held, createLocalJWKSet(set), { issuer, audience: orders })
+  const { access_token: token } = await client.clientCredentialsGrant(gateway, { resource: orders })
+  await jwtVerify(keep(token), createLocalJWKSet(set), { issuer, audience: orders })
 })
 
 await step('no token and no secret is in the broker\'s log or journal', () => {
-  const secrets = ['gateway.secret', 'gateway-post.secret', 'orders.secret', 'stranger.secret', 'panva.secret', 'seal.key'].map(secret)
+  const secrets = ['gateway.secret', 'gateway-post.secret', 'orders.secret', 'stranger.secret', 'panva.secret', 'admin.secret', 'seal.key'].map(secret)
   const files = ['broker.log', ...readdirSync(join(work, 'journal')).map((name) => join('journal', name))]
   let bytes = 0
   for (const file of files) {
