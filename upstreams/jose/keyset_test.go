@@ -46,10 +46,10 @@ func TestP14_UnfitKeysNeverEnterASet(t *testing.T) {
 	ec, rsaKey, ed := key(t, "odd", "", s.p256.Public()), key(t, "odd", "", s.rsa.Public()), key(t, "odd", "", s.ed.Public())
 	n := func(n *big.Int) string { return `"` + b64(n.Bytes()) + `"` }
 	one := big.NewInt(1)
-	small, huge := new(big.Int).Lsh(one, 2046), new(big.Int).Lsh(one, 8200)
+	small, huge := new(big.Int).Lsh(one, 2046), new(big.Int).Lsh(one, 8192)
 	for name, odd := range map[string]string{
 		"RSA 2047 bits":            jwkText(t, rsaKey, "n", n(small.Add(small, one))),
-		"RSA 8201 bits":            jwkText(t, rsaKey, "n", n(huge.Add(huge, one))),
+		"RSA 8193 bits":            jwkText(t, rsaKey, "n", n(huge.Add(huge, one))),
 		"RSA even modulus":         jwkText(t, rsaKey, "n", n(new(big.Int).Sub(s.rsa.N, one))),
 		"RSA even exponent":        jwkText(t, rsaKey, "e", `"`+b64([]byte{1, 0, 0})+`"`),
 		"RSA exponent 1":           jwkText(t, rsaKey, "e", `"AQ"`),

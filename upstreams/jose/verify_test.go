@@ -4,6 +4,8 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -102,6 +104,21 @@ func TestP14_NoneAndHMACNeverVerify(t *testing.T) {
 	}
 	if _, err := parse(t, strings.TrimRight(parts(goodHeader, goodPayload), "A")).Verify(goodKeys(t), all(t)); !errors.Is(err, jose.ErrSignature) {
 		t.Errorf("no signature: got %v", err)
+	}
+}
+
+func TestP14_PSSSaltIsAsLongAsTheHash(t *testing.T) {
+	keys := []jose.Key{key(t, "k1", "", testKeys().rsa.Public())}
+	input := b64([]byte(`{"alg":"PS256","kid":"k1"}`)) + "." + b64([]byte(goodPayload))
+	digest := sha256.Sum256([]byte(input))
+	for salt, want := range map[int]error{32: nil, 20: jose.ErrSignature, 64: jose.ErrSignature} {
+		sig, err := testKeys().rsa.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: salt, Hash: crypto.SHA256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse(t, input+"."+b64(sig)).Verify(keys, all(t)); !errors.Is(err, want) {
+			t.Errorf("salt of %d bytes: got %v, want %v", salt, err, want)
+		}
 	}
 }
 

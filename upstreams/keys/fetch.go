@@ -72,7 +72,6 @@ func (c *Cache) fly(ctx context.Context, e *entry, f *flight, t Trigger) {
 	e.mu.Lock()
 	if next != nil {
 		e.snap.Store(next.snapshot)
-		e.loaded.Store(true)
 	}
 	if err == nil {
 		e.success, e.failures, e.due = f.seq, 0, began.Add(next.interval)

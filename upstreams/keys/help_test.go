@@ -30,6 +30,7 @@ type idp struct {
 	fetches int
 	gate    chan struct{} // not nil: a fetch waits until it is closed, or its context ends
 	begun   chan struct{} // a fetch has begun
+	linger  time.Duration // how long a fetch takes to notice that its context ended
 }
 
 func newIDP(kids ...string) *idp {
@@ -61,6 +62,7 @@ func (i *idp) fetch(ctx context.Context) (keys.Fetched, error) {
 		select {
 		case <-gate:
 		case <-ctx.Done():
+			time.Sleep(i.linger)
 			return keys.Fetched{}, ctx.Err()
 		}
 	}

@@ -192,6 +192,22 @@ func TestP27_AJoinedFetchMayStillBringTheKey(t *testing.T) {
 	})
 }
 
+func TestP27_OneRequestCausesAtMostOneFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIDP("k1")
+		c := keys.New(keys.Options{FetchTimeout: 2 * time.Minute}) // longer than the budget's minute
+		c.Register("acme", acme(i))
+		want(t, c, "k1", nil)
+		i.change(func(i *idp) { i.gate = make(chan struct{}) }) // never opens
+		start := time.Now()
+		want(t, c, "k2", keys.ErrUnavailable)
+		if took := time.Since(start); took != 2*time.Minute {
+			t.Errorf("took %v", took)
+		}
+		wantFetches(t, i, 2)
+	})
+}
+
 func TestP27_AFailedFetchIsNotTheTokensFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")

@@ -68,6 +68,23 @@ func TestP44_RefreshComesBeforeMaxStale(t *testing.T) {
 	})
 }
 
+func TestP44_TokensDoNotMoveTheSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIDP("k1")
+		i.fresh = time.Hour
+		c := keys.New(keys.Options{})
+		c.Register("acme", acme(i))
+		running(t, c)
+		i.down()
+		time.Sleep(10 * time.Minute)
+		want(t, c, "forged", keys.ErrUnavailable)
+		time.Sleep(44*time.Minute - time.Second)
+		wantFetches(t, i, 2)
+		time.Sleep(time.Second)
+		wantFetches(t, i, 3)
+	})
+}
+
 func TestP44_LastGoodServesUntilMaxStale(t *testing.T) {
 	for name, fail := range map[string]func(*idp){
 		"down":          func(i *idp) { i.err = classed("connect") },
@@ -291,6 +308,7 @@ func TestP44_ShutdownEndsFetchesAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
 		i.gate = make(chan struct{}) // never opens
+		i.linger = time.Second
 		c := keys.New(keys.Options{})
 		c.Register("acme", acme(i))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -299,7 +317,7 @@ func TestP44_ShutdownEndsFetchesAndWaits(t *testing.T) {
 		<-i.begun
 		start := time.Now()
 		cancel()
-		if err := <-done; err != nil || time.Since(start) != 0 {
+		if err := <-done; err != nil || time.Since(start) != i.linger {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		want(t, c, "k1", keys.ErrUnavailable)
@@ -336,6 +354,18 @@ func TestStaticFileIsReadAnewWhenItChanges(t *testing.T) {
 		if len(store.saved) != 0 {
 			t.Error("a file of ours was persisted")
 		}
+	})
+}
+
+func TestStaticKeysAreNotTakenFromTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, store := newIDP("k1"), newMemory()
+		c := keys.New(keys.Options{Store: store})
+		c.Register("acme", acme(i))
+		want(t, c, "k1", nil)
+		u := acme(i)
+		u.Static = true
+		want(t, restarted(i, store, u), "k1", keys.ErrUnavailable)
 	})
 }
 

@@ -96,7 +96,7 @@ func (c *Cache) load(ctx context.Context, e *entry) error {
 		return ctx.Err()
 	}
 	if s := saved.restore(e.name, u, c.now()); s != nil {
-		e.snap.CompareAndSwap(nil, s)
+		e.snap.CompareAndSwap(nil, s) // what was fetched meanwhile is newer
 	}
 	e.loaded.Store(true)
 	return nil
