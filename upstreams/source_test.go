@@ -241,3 +241,21 @@ func TestP43_BearerTokenGoesToCredentialHostsOnly(t *testing.T) {
 		t.Errorf("want one request with and one without the credential, got %d", len(guard.seen))
 	}
 }
+
+func TestP43_KeysOfAnHTTPSIssuerNeverComeOverHTTP(t *testing.T) {
+	c := &clock{now: time.Now()} // TLS has a clock of its own
+	idp := newIdP(t, c, upstreamtest.Options{TLS: true})
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, idp.CertPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec := jwtSpec("acme", idp)
+	spec.CAFile = path
+	b := newBench(t, c, spec)
+	plain := newServer(t, &guardedKeys{idp: idp})
+	idp.MoveJWKS(plain + "/jwks")
+	b.refuses("acme", idp.Sign(idp.Claims("x", audience)), exchange, upstreams.ReasonUnavailable)
+	if got := b.set.Ready()[0].Detail; got != "no keys yet: discovery" {
+		t.Errorf("got %q", got)
+	}
+}
