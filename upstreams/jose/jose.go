@@ -107,6 +107,11 @@ func (u Unverified) UnverifiedAudience() []string { return u.audience }
 // Has says whether the payload holds any of the marker claims m, whatever their values.
 func (u Unverified) Has(m Marker) bool { return u.markers&m != 0 }
 
+// UnverifiedClaims are the claims of a token whose signature nobody has checked. They serve to refuse what fails by itself, before keys
+// are asked for: what they say is true only once Verify has succeeded on the same Unverified, which is the same bytes. The typed
+// readers see every claim; Map is nil.
+func (u Unverified) UnverifiedClaims() Claims { return Claims{members: u.members} }
+
 // Hash stands for the token: the SHA-256 of its signing input. The signature is left out because others can change it into
 // another one that verifies.
 func (u Unverified) Hash() [sha256.Size]byte { return sha256.Sum256([]byte(u.signingInput)) }

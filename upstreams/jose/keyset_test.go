@@ -46,6 +46,7 @@ func TestP14_UnfitKeysNeverEnterASet(t *testing.T) {
 	ec, rsaKey, ed := key(t, "odd", "", s.p256.Public()), key(t, "odd", "", s.rsa.Public()), key(t, "odd", "", s.ed.Public())
 	n := func(n *big.Int) string { return `"` + b64(n.Bytes()) + `"` }
 	one := big.NewInt(1)
+	point := must(s.p256.PublicKey.Bytes())
 	small, huge := new(big.Int).Lsh(one, 2046), new(big.Int).Lsh(one, 8192)
 	for name, odd := range map[string]string{
 		"RSA 2047 bits":            jwkText(t, rsaKey, "n", n(small.Add(small, one))),
@@ -67,6 +68,7 @@ func TestP14_UnfitKeysNeverEnterASet(t *testing.T) {
 		"EC unknown curve":         jwkText(t, ec, "crv", `"secp256k1"`),
 		"EC off its curve":         jwkText(t, ec, "y", `"`+b64(make([]byte, 32))+`"`),
 		"EC at infinity":           jwkText(t, ec, "x", `"`+b64(make([]byte, 32))+`"`, "y", `"`+b64(make([]byte, 32))+`"`),
+		"EC split elsewhere":       jwkText(t, ec, "x", `"`+b64(point[1:34])+`"`, "y", `"`+b64(point[34:])+`"`),
 		"EC short coordinate":      jwkText(t, ec, "x", `"`+b64(make([]byte, 31))+`"`),
 		"EC long coordinate":       jwkText(t, ec, "x", `"`+b64(make([]byte, 33))+`"`),
 		"OKP wrong length":         jwkText(t, ed, "x", `"`+b64(make([]byte, 31))+`"`),

@@ -104,6 +104,7 @@ type memory struct {
 	saved            map[string][]byte
 	loadErr, saveErr error
 	onSave           func()
+	afterLoad        func() // after reading, before answering
 }
 
 func newMemory() *memory { return &memory{saved: map[string][]byte{}} }
@@ -114,6 +115,11 @@ func (m *memory) Load(_ context.Context, upstream string) (*keys.Saved, error) {
 	raw, ok := m.saved[upstream]
 	if m.loadErr != nil || !ok {
 		return nil, m.loadErr
+	}
+	if after := m.afterLoad; after != nil {
+		m.mu.Unlock()
+		after()
+		m.mu.Lock()
 	}
 	var s keys.Saved
 	return &s, json.Unmarshal(raw, &s)

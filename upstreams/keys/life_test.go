@@ -304,6 +304,32 @@ func TestP44_AStoreThatFailsToLoadHidesNothingNewer(t *testing.T) {
 	})
 }
 
+func TestP44_ASlowLoadDoesNotUndoAFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, store := newIDP("k1"), newMemory()
+		c := keys.New(keys.Options{Store: store})
+		c.Register("acme", acme(i))
+		want(t, c, "k1", nil)
+
+		i.serve("k2")
+		i.gate = make(chan struct{})
+		store.fail(errText("engine down"), nil)
+		c = keys.New(keys.Options{Store: store})
+		c.Register("acme", acme(i))
+		fetched := make(chan error, 1)
+		go func() { fetched <- lookup(c, "k2") }() // can't load, so it fetches
+		synctest.Wait()
+		store.fail(nil, nil)
+		store.afterLoad = func() {
+			close(i.gate)
+			if err := <-fetched; err != nil {
+				t.Error(err)
+			}
+		}
+		want(t, c, "k1", keys.ErrUnknownKey)
+	})
+}
+
 func TestP44_ShutdownEndsFetchesAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")

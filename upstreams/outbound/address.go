@@ -92,16 +92,14 @@ func (c *Client) judge(host string, addr netip.Addr) (refusal string) {
 	case c.loopback && plain.IsLoopback() && IsLoopback(host):
 		return ""
 	}
-	if written, err := netip.ParseAddr(host); err == nil {
-		if written.WithZone("").Unmap() == plain && slices.Contains(c.addrs, plain) {
-			return ""
-		}
+	allowed := r == named && slices.Contains(c.names, host)
+	if _, err := netip.ParseAddr(host); err == nil { // what is dialled is what the URL says
+		allowed = slices.Contains(c.addrs, plain)
+	}
+	if !allowed {
 		return kind
 	}
-	if r == named && slices.Contains(c.names, host) {
-		return ""
-	}
-	return kind
+	return ""
 }
 
 // dial connects to a host, judging each address that its name resolves to in the moment of connecting.
