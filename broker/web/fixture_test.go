@@ -126,6 +126,7 @@ type house struct {
 	url     string // of the listener
 	now     *atomic.Int64
 	client  *http.Client
+	stop    context.CancelFunc // ends the listener
 }
 
 func (h *house) clock() time.Time { return time.Unix(h.now.Load(), 0) }
@@ -216,12 +217,13 @@ func (h *house) open(spec web.Spec) {
 		t.Fatal(err)
 	}
 	h.url = "http://" + server.Addr().String() + "/fed"
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var ctx context.Context
+	ctx, h.stop = context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
 	t.Cleanup(func() {
 		h.client.CloseIdleConnections()
-		stop()
+		h.stop()
 		if err := errors.Join(<-ended, lines.Close(), memory.Close()); err != nil {
 			t.Error(err)
 		}

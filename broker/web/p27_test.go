@@ -53,7 +53,9 @@ func (h *house) checkRefusal(t *testing.T, a answer, want refused) {
 		t.Errorf("caching: %v", a.header)
 	}
 	lines := h.log.of(t, id)
-	if !slices.ContainsFunc(lines, func(l map[string]any) bool { return l["reason"] == string(want.reason) && l["code"] == string(want.code) }) {
+	if !slices.ContainsFunc(lines, func(l map[string]any) bool {
+		return l["reason"] == string(want.reason) && l["code"] == string(want.code)
+	}) {
 		t.Errorf("log under %s: %v, want reason %s", id, lines, want.reason)
 	}
 	if want.status == http.StatusUnauthorized != (a.header.Get("WWW-Authenticate") != "") {
@@ -93,7 +95,9 @@ func TestP27_FormRules(t *testing.T) {
 		{"GET with a good request in the query", func(h *house) call {
 			return call{method: http.MethodGet, path: "/token?" + form(h).Encode(), header: as("gateway")}
 		}, invalidRequest(405, oauth.ReasonFormRules)},
-		{"PUT", func(h *house) call { return call{method: http.MethodPut, path: "/token", form: form(h), header: as("gateway")} }, invalidRequest(405, oauth.ReasonFormRules)},
+		{"PUT", func(h *house) call {
+			return call{method: http.MethodPut, path: "/token", form: form(h), header: as("gateway")}
+		}, invalidRequest(405, oauth.ReasonFormRules)},
 		{"OPTIONS", func(h *house) call { return call{method: http.MethodOptions, path: "/token"} }, invalidRequest(405, oauth.ReasonFormRules)},
 		{"a method that nobody knows", func(h *house) call { return call{method: "BREW", path: "/token"} }, invalidRequest(405, oauth.ReasonFormRules)},
 		{"no body", func(h *house) call { return call{path: "/token", header: as("gateway")} }, invalidRequest(415, oauth.ReasonFormRules)},
@@ -117,6 +121,9 @@ func TestP27_FormRules(t *testing.T) {
 		{"10 MiB without a length", func(h *house) call {
 			return call{path: "/token", raw: io.MultiReader(strings.NewReader("subject_token="), strings.NewReader(strings.Repeat("a", 10<<20))), header: as("gateway")}
 		}, invalidRequest(413, oauth.ReasonFormRules)},
+		{"a million dots", func(h *house) call {
+			return call{path: "/token", raw: strings.NewReader("subject_token=" + strings.Repeat(".", 1_000_000)), header: as("gateway")}
+		}, invalidRequest(413, oauth.ReasonFormRules)},
 		{"one byte too much", func(h *house) call {
 			return call{path: "/token", raw: strings.NewReader("a=" + strings.Repeat("a", 64<<10-1)), header: as("gateway")}
 		}, invalidRequest(413, oauth.ReasonFormRules)},
@@ -135,8 +142,12 @@ func TestP27_FormRules(t *testing.T) {
 		{"client_id of another client", func(h *house) call {
 			return call{path: "/token", form: with(form(h), "client_id", "orders-api"), header: as("gateway")}
 		}, invalidRequest(400, oauth.ReasonFormRules)},
-		{"bad UTF-8", func(h *house) call { return call{path: "/token", raw: strings.NewReader("grant_type=%ff%fe"), header: as("gateway")} }, invalidRequest(400, oauth.ReasonFormRules)},
-		{"broken escape", func(h *house) call { return call{path: "/token", raw: strings.NewReader("grant_type=%zz"), header: as("gateway")} }, invalidRequest(400, oauth.ReasonFormRules)},
+		{"bad UTF-8", func(h *house) call {
+			return call{path: "/token", raw: strings.NewReader("grant_type=%ff%fe"), header: as("gateway")}
+		}, invalidRequest(400, oauth.ReasonFormRules)},
+		{"broken escape", func(h *house) call {
+			return call{path: "/token", raw: strings.NewReader("grant_type=%zz"), header: as("gateway")}
+		}, invalidRequest(400, oauth.ReasonFormRules)},
 	}
 	for _, name := range []string{"grant_type", "subject_token", "subject_token_type", "scope", "client_id", "requested_token_type", "unknown"} {
 		rows = append(rows, p27Row{"repeated " + name, func(h *house) call {
@@ -146,7 +157,10 @@ func TestP27_FormRules(t *testing.T) {
 	h.runRows(rows)
 }
 
-func withType(h http.Header, mediaType string) http.Header { h.Set("Content-Type", mediaType); return h }
+func withType(h http.Header, mediaType string) http.Header {
+	h.Set("Content-Type", mediaType)
+	return h
+}
 
 func TestP27_405NamesTheMethodsThatAre(t *testing.T) {
 	h := newHouse(t)
@@ -175,8 +189,12 @@ func TestP27_ClientCredentials(t *testing.T) {
 		}, want},
 		{"unknown client", func(h *house) call { return call{path: "/token", form: form(h), header: basic("nobody", "x")} }, want},
 		{"client_id alone of a client with a secret", func(h *house) call { return call{path: "/token", form: with(form(h), "client_id", "gateway")} }, want},
-		{"Bearer", func(h *house) call { return call{path: "/token", form: form(h), header: http.Header{"Authorization": {"Bearer x"}}} }, want},
-		{"broken basic", func(h *house) call { return call{path: "/token", form: form(h), header: http.Header{"Authorization": {"Basic %%%"}}} }, want},
+		{"Bearer", func(h *house) call {
+			return call{path: "/token", form: form(h), header: http.Header{"Authorization": {"Bearer x"}}}
+		}, want},
+		{"broken basic", func(h *house) call {
+			return call{path: "/token", form: form(h), header: http.Header{"Authorization": {"Basic %%%"}}}
+		}, want},
 		{"an assertion that is none", func(h *house) call {
 			return call{path: "/token", form: with(with(form(h), "client_assertion", "a.b.c"), "client_assertion_type", oauth.AssertionJWTBearer)}
 		}, want},
@@ -201,7 +219,9 @@ func TestP27_GrantTypeAndClientsRights(t *testing.T) {
 		{"a known one that is not served", func(h *house) call {
 			return call{path: "/token", form: url.Values{"grant_type": {oauth.GrantAuthorizationCode}, "code": {"x"}}, header: as("gateway")}
 		}, refused{400, oauth.CodeUnsupportedGrantType, oauth.ReasonGrantType}},
-		{"no grant type", func(h *house) call { return call{path: "/token", form: url.Values{"scope": {"x"}}, header: as("gateway")} }, invalidRequest(400, oauth.ReasonParameter)},
+		{"no grant type", func(h *house) call {
+			return call{path: "/token", form: url.Values{"scope": {"x"}}, header: as("gateway")}
+		}, invalidRequest(400, oauth.ReasonParameter)},
 		{"the client may not use the grant", func(h *house) call {
 			return call{path: "/token", form: exchangeForm(h.partner(), "orders"), header: as("grantless")}
 		}, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
@@ -211,7 +231,9 @@ func TestP27_GrantTypeAndClientsRights(t *testing.T) {
 		{"public client", func(h *house) call {
 			return call{path: "/token", form: with(exchangeForm(h.partner(), "orders"), "client_id", "spa")}
 		}, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
-		{"client_credentials by nobody", func(h *house) call { return call{path: "/token", form: url.Values{"grant_type": {"client_credentials"}}} }, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
+		{"client_credentials by nobody", func(h *house) call {
+			return call{path: "/token", form: url.Values{"grant_type": {"client_credentials"}}}
+		}, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
 		{"no rule beats wrong parameters", func(h *house) call {
 			return call{path: "/token", form: url.Values{"grant_type": {oauth.GrantTokenExchange}}, header: as("ruleless")}
 		}, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
@@ -247,7 +269,9 @@ func TestP27_TargetAndCondition(t *testing.T) {
 	h := newHouse(t)
 	target := refused{400, oauth.CodeInvalidTarget, oauth.ReasonTarget}
 	h.runRows([]p27Row{
-		{"an audience that no rule leads to", func(h *house) call { return call{path: "/token", form: exchangeForm(h.partner(), "billing"), header: as("gateway")} }, target},
+		{"an audience that no rule leads to", func(h *house) call {
+			return call{path: "/token", form: exchangeForm(h.partner(), "billing"), header: as("gateway")}
+		}, target},
 		{"one of two audiences", func(h *house) call {
 			return call{path: "/token", form: with(exchangeForm(h.partner(), ""), "audience", "orders", "billing"), header: as("gateway")}
 		}, target},
