@@ -67,14 +67,12 @@ func (a *app) judge() error {
 	for _, r := range c.Exchange {
 		v.Rules = append(v.Rules, rule{r.ID, impersonation})
 	}
-	if v.Effective, err = c.EffectiveValue(); err != nil {
-		return err
-	}
-	effective, err := c.Effective()
+	text, value, err := c.Effective()
 	if err != nil {
 		return err
 	}
-	return a.report(v, func(w io.Writer) { v.print(w, effective) })
+	v.Effective = value
+	return a.report(v, func(w io.Writer) { v.print(w, text) })
 }
 
 func (v verdict) print(w io.Writer, effective []byte) {

@@ -93,7 +93,7 @@ asks an explicit default-deny policy, and answers with tokens that the next audi
 
 // reports gives a command the flag --output.
 func (a *app) reports(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVarP(&a.output, "output", "o", outputText, "how to report: `text` or json")
+	cmd.Flags().StringVarP(&a.output, "output", "o", outputText, "the `FORM` of the report: text or json")
 	return cmd
 }
 

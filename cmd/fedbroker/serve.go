@@ -39,16 +39,12 @@ func (a *app) load() (*config.Loaded, error) {
 	return c, nil
 }
 
-func (a *app) logger(c *config.Loaded) (*slog.Logger, error) {
-	level, err := c.LogLevel()
-	if err != nil {
-		return nil, err
-	}
-	options := &slog.HandlerOptions{Level: level}
+func (a *app) logger(c *config.Loaded) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel()}
 	if c.Log.Format == "text" {
-		return slog.New(slog.NewTextHandler(a.err, options)), nil
+		return slog.New(slog.NewTextHandler(a.err, options))
 	}
-	return slog.New(slog.NewJSONHandler(a.err, options)), nil
+	return slog.New(slog.NewJSONHandler(a.err, options))
 }
 
 // runServer owns everything that serve opens, in the order in which it must close: listeners, loops, journal, store.
@@ -57,10 +53,7 @@ func (a *app) runServer(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(c)
-	if err != nil {
-		return err
-	}
+	log := a.logger(c)
 	for _, w := range c.Warnings {
 		log.Warn("configuration", slog.String("file", c.Name), slog.Int("line", w.Line), slog.String("path", w.Path), slog.String("text", w.Text))
 	}

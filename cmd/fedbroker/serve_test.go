@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -66,6 +71,107 @@ func TestRevoke_HoldsAtOnceAndAfterAKill(t *testing.T) {
 	s.end(syscall.SIGKILL)
 	if mustStart(t, dir).active(t, token) {
 		t.Error("the token is active again after a kill")
+	}
+}
+
+// A compromised key leaves the JWKS, another one signs at once, and what it signed is dead (P45).
+func TestP45_CompromisedKeyThroughTheCommandLine(t *testing.T) {
+	dir := configFolder(t)
+	s := mustStart(t, dir)
+	_, body := s.token(t)
+	token, _ := body["access_token"].(string)
+	kid := keyID(t, token)
+	if code, _, stderr := fedbroker(t, "keys", "rotate", "--compromised", kid, "--config", filepath.Join(dir, "fedbroker.yaml")); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if slices.Contains(s.kids(t), kid) {
+		t.Error("the key is still published")
+	}
+	if s.active(t, token) {
+		t.Error("the token is still active")
+	}
+	status, body := s.token(t)
+	if token, _ := body["access_token"].(string); status != http.StatusOK || keyID(t, token) == kid {
+		t.Errorf("want a token by another key, got %d %v", status, body)
+	}
+}
+
+func keyID(t testing.TB, token string) string {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var header struct{ Kid string }
+	if err := json.Unmarshal(raw, &header); err != nil || header.Kid == "" {
+		t.Fatalf("want a kid, got %s: %v", raw, err)
+	}
+	return header.Kid
+}
+
+// What is configured and served by nothing yet is said once, at the start.
+func TestServe_SaysOnceWhatNothingServes(t *testing.T) {
+	dir := configFolder(t)
+	if err := os.WriteFile(filepath.Join(dir, "fedbroker.yaml"), []byte(testConfig+"sessions: {ttl: 8h}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := mustStart(t, dir)
+	s.token(t)
+	s.end(syscall.SIGTERM)
+	const said = "served by nothing yet"
+	if got := strings.Count(s.log(), said); got != 1 || !strings.Contains(s.log(), `"keys":["sessions"]`) {
+		t.Errorf("want %q once with the key, got %d times: %s", said, got, s.log())
+	}
+}
+
+// Each curl line of the demo does what its step did.
+func TestDemo_CurlLinesWork(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl on this machine")
+	}
+	temp := t.TempDir()
+	cmd := exec.Command("fedbroker", "demo")
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	var commands []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "curl "):
+			commands = append(commands, line)
+		case len(commands) > 0 && strings.HasSuffix(commands[len(commands)-1], "\\"):
+			commands[len(commands)-1] += "\n" + line
+		}
+		if strings.HasSuffix(line, "/jwks") {
+			break
+		}
+	}
+	for i, want := range []string{`"access_token"`, `"access_token"`, `"access_token"`, "invalid_request", "invalid_target", "invalid_scope", `"keys"`} {
+		if i >= len(commands) {
+			t.Fatalf("want 7 commands, got %d", len(commands))
+		}
+		for range 2 { // spent and expired subject tokens are none of the reader's business
+			answer, err := exec.CommandContext(t.Context(), "sh", "-c", commands[i]).CombinedOutput()
+			if err != nil || !strings.Contains(string(answer), want) {
+				t.Errorf("want %s of\n%s\ngot %s %v", want, commands[i], answer, err)
+			}
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("want exit code 0 after Ctrl-C, got %v", err)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("want nothing left behind, got %v %v", left, err)
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
 
 	"fedbroker/broker"
 	"fedbroker/broker/web"
@@ -130,22 +133,34 @@ func (c *Loaded) withDefaults(f files) {
 	c.Admin = c.Admin.WithDefaults()
 }
 
-// Effective is the configuration with every default written and every secret redacted, as YAML that the decoder accepts.
-func (c *Loaded) Effective() ([]byte, error) {
-	return render(c.effective())
-}
-
-// EffectiveValue is Effective as maps, lists and scalars.
-func (c *Loaded) EffectiveValue() (any, error) {
-	var out any
-	if err := nodeOf("", reflect.ValueOf(c.effective())).Decode(&out); err != nil {
-		return nil, fmt.Errorf("effective configuration: %w", err)
+// Effective is the configuration with defaults written, presets applied and secrets redacted: as YAML that the decoder accepts, and as maps, lists
+// and scalars.
+func (c *Loaded) Effective() (text []byte, value any, err error) {
+	node := nodeOf("", reflect.ValueOf(c.effective()))
+	text, err = yaml.Dump(node, yaml.WithIndent(2), yaml.WithCompactSeqIndent(false), yaml.WithLineWidth(-1))
+	if err == nil {
+		err = node.Load(&value)
 	}
-	return out, nil
+	if err != nil {
+		return nil, nil, fmt.Errorf("effective configuration: %w", err)
+	}
+	return text, value, nil
 }
 
 func (c *Loaded) effective() File {
 	file := c.File
 	file.Config = file.Config.WithDefaults()
+	file.Upstreams = slices.Clone(c.Upstreams)
+	var specs []upstreams.Spec
+	for _, u := range c.Upstreams {
+		specs = append(specs, u.Spec)
+	}
+	// Compiled without keys it holds nothing to close, and what is wrong was reported before.
+	set := upstreams.NewSet(upstreams.Options{Specs: specs, OurIssuer: c.Issuer, DefaultLeeway: file.Leeway}, func(string, string, ...any) {})
+	for i, u := range c.Upstreams {
+		if spec, ok := set.Effective(u.Name); ok {
+			file.Upstreams[i].Spec = spec
+		}
+	}
 	return file
 }

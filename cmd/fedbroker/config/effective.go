@@ -19,15 +19,6 @@ type marshaler interface{ MarshalYAML() (any, error) }
 
 var marshalerType = reflect.TypeFor[marshaler]()
 
-// render writes a value as the configuration file would hold it: its keys in the order of the fields, what is absent left out, secrets redacted.
-func render(v any) ([]byte, error) {
-	out, err := yaml.Dump(nodeOf("", reflect.ValueOf(v)), yaml.WithIndent(2), yaml.WithCompactSeqIndent(false), yaml.WithLineWidth(-1))
-	if err != nil {
-		return nil, fmt.Errorf("effective configuration: %w", err)
-	}
-	return out, nil
-}
-
 // nodeOf is nil for what is absent.
 func nodeOf(key string, v reflect.Value) *yaml.Node {
 	switch {

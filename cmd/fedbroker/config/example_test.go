@@ -37,7 +37,7 @@ func TestRead_DocumentedFile(t *testing.T) {
 			t.Errorf("want %s among what nothing serves yet, got\n%s", want, unserved)
 		}
 	}
-	out, err := c.Effective()
+	out, _, err := c.Effective()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ exchange:
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := c.Effective()
+	first, _, err := c.Effective()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ exchange:
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	second, err := again.Effective()
+	second, _, err := again.Effective()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := Read("fuzz.yaml", dir, text, Options{LookupEnv: func(string) (string, bool) { return "", false }})
 		if err == nil {
-			if _, err := c.Effective(); err != nil {
+			if _, _, err := c.Effective(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -17,36 +17,33 @@ func engineKinds() []string { return []string{"bbolt", "memory"} }
 // judge reports what is wrong in meaning: each package judges its own specs, and the seal, the store and the log are judged here.
 func (c *Loaded) judge(r *report) {
 	c.judgeSeal(r)
-	if !oneOf(c.Store.Engine, engineKinds()...) {
+	if !slices.Contains(engineKinds(), c.Store.Engine) {
 		r.bad("store.engine", "want one of %s, got %q", strings.Join(engineKinds(), ", "), c.Store.Engine)
 	}
 	if c.Store.Engine == "memory" {
 		r.warn("store.engine", "nothing outlives the process: keys, revocations and single use are forgotten at its end")
 	}
-	if !oneOf(string(c.Audit.Durability), string(journal.Wait), string(journal.Async)) {
-		r.bad("audit.durability", "want %s or %s, got %q", journal.Wait, journal.Async, c.Audit.Durability)
+	if d := c.Audit.Durability; d != journal.Wait && d != journal.Async {
+		r.bad("audit.durability", "want %s or %s, got %q", journal.Wait, journal.Async, d)
 	}
-	if _, err := c.LogLevel(); err != nil {
+	if _, known := levels()[c.Log.Level]; !known {
 		r.bad("log.level", "want debug, info, warn or error, got %q", c.Log.Level)
 	}
-	if !oneOf(c.Log.Format, "json", "text") {
-		r.bad("log.format", "want json or text, got %q", c.Log.Format)
+	if f := c.Log.Format; f != "json" && f != "text" {
+		r.bad("log.format", "want json or text, got %q", f)
 	}
 	c.Web.Check(c.Issuer, r.bad)
 	c.Admin.Check(func(path, format string, args ...any) { r.bad(join("admin", path), format, args...) })
 	broker.Check(c.Config, r.bad, r.warn)
 }
 
-func oneOf(s string, known ...string) bool { return slices.Contains(known, s) }
+// levels are what a file calls the levels of the log.
+func levels() map[string]slog.Level {
+	return map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+}
 
 // LogLevel is the least level that is logged.
-func (c *Loaded) LogLevel() (slog.Level, error) {
-	if !oneOf(c.Log.Level, "debug", "info", "warn", "error") {
-		return 0, fmt.Errorf("log.level: unknown level %q", c.Log.Level)
-	}
-	var level slog.Level
-	return level, level.UnmarshalText([]byte(c.Log.Level))
-}
+func (c *Loaded) LogLevel() slog.Level { return levels()[c.Log.Level] }
 
 // Sealer seals with the first key and opens with all.
 func (c *Loaded) Sealer() (*store.Sealer, error) {
