@@ -134,6 +134,13 @@ func TestP27_BadTokenBeforeStaleRevocations(t *testing.T) {
 	}
 }
 
+func TestP27_OwnTokensTimeBeforeTarget(t *testing.T) {
+	w := ours(t)
+	w.own.Expires = noon
+	w.form.Set("audience", "payroll")
+	w.want("invalid_request token_time")
+}
+
 func TestP27_UpstreamsErrors(t *testing.T) {
 	for reason, want := range map[upstreams.Reason]string{
 		upstreams.ReasonPurpose:      "invalid_request token",
