@@ -280,15 +280,18 @@ func (c *compiler) scopes(r *rule, scopes []ScopeSpec) {
 	}
 }
 
-func (c *compiler) claims(r *rule, claims []string) {
-	for i, name := range claims {
+func (c *compiler) claims(r *rule, claims *[]string) {
+	if r.madeClaims = claims == nil; r.madeClaims {
+		return
+	}
+	for i, name := range *claims {
 		if path := fmt.Sprintf("grant.claims[%d]", i); !mappers.ValidClaimName(name) {
 			c.bad(path, "want a claim name, got %q", name)
 		} else if mappers.Reserved(name) {
 			c.bad(path, "want a claim that is not the broker's own, got %q", name)
 		}
 	}
-	r.claims, r.madeClaims = claims, claims == nil
+	r.claims = *claims
 }
 
 func (c *compiler) tokenTypes(r *rule, types []string) {

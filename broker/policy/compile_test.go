@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -108,7 +109,21 @@ func TestScopeSpec_YAML(t *testing.T) {
 	}
 }
 
-// rule is a rule in order, with one part exchanged.
+// What `check` prints reads back as what it was: no claims and all claims stay apart.
+func TestRuleSpec_YAMLRoundTrip(t *testing.T) {
+	for _, grant := range []string{"grant: {audiences: [a]}", "grant: {audiences: [a], claims: []}", "grant: {audiences: [a], claims: [b], ttl: 5m}"} {
+		specs := rulesOf(t, exampleRules+ruleWith("grant", grant))
+		out, err := yaml.Dump(specs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back := rulesOf(t, string(out)); !reflect.DeepEqual(back, specs) {
+			t.Errorf("%s: got\n%s", grant, out)
+		}
+	}
+}
+
+// ruleWith is a rule in order, with one part exchanged.
 func ruleWith(part, text string) string {
 	parts := map[string]string{
 		"id": "id: r", "subject": "subject: {upstream: acme}", "requester": "requester: {clients: [gateway]}", "grant": "grant: {audiences: [orders]}", "more": "",

@@ -31,7 +31,7 @@ type RequesterSpec struct {
 type GrantSpec struct {
 	Audiences      []string       `yaml:"audiences"` // required
 	Scopes         []ScopeSpec    `yaml:"scopes,omitempty"`
-	Claims         []string       `yaml:"claims"` // absent: those a mapper made, never profile or e-mail claims; []: none
+	Claims         *[]string      `yaml:"claims,omitempty"` // absent: those a mapper made, never profile or e-mail claims; []: none
 	TTL            *time.Duration `yaml:"ttl,omitempty"`
 	TokenTypes     []string       `yaml:"token_types,omitempty"` // absent: access_token, jwt; the first is the default
 	OutliveSubject bool           `yaml:"outlive_subject,omitempty"`
