@@ -108,6 +108,34 @@ func TestP44_UnknownKidCostsOneFetchAMinute(t *testing.T) {
 	})
 }
 
+func TestP44_UnknownKidsAtOnceAreOneFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIDP("k1")
+		c := keys.New(keys.Options{})
+		c.Register("acme", acme(i))
+		want(t, c, "k1", nil)
+		gate := make(chan struct{})
+		i.change(func(i *idp) { i.gate = gate })
+		var wg sync.WaitGroup
+		for n := range 200 {
+			wg.Go(func() {
+				if err := lookup(c, fmt.Sprintf("forged-%d", n)); !errors.Is(err, keys.ErrUnknownKey) && !errors.Is(err, keys.ErrUnavailable) {
+					t.Errorf("got %v", err)
+				}
+			})
+			wg.Go(func() {
+				if err := lookup(c, "k1"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(gate)
+		wg.Wait()
+		wantFetches(t, i, 2)
+	})
+}
+
 func TestP44_UnknownKidBudgetHoldsWhenFetchesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
