@@ -109,10 +109,11 @@ func TestP17_AuthorityAlongARealChain(t *testing.T) {
 
 func TestP18_NoDescendantPassesItsOrigin(t *testing.T) {
 	h := newHouse(t)
-	first, a := h.mustExchange(h.token())
+	first, _ := h.mustExchange(h.token())
 	last := first
 	for range 4 {
 		h.now = h.now.Add(4 * time.Minute)
+		var a policy.Authority
 		last, a = h.mustExchange(last.Raw)
 		if !a.OriginExpires().Equal(first.Expires) || !last.Expires.Equal(first.Expires) {
 			t.Errorf("ends %v, origin %v, want %v", last.Expires, a.OriginExpires(), first.Expires)

@@ -14,6 +14,9 @@ type clientCredentials struct{ policy *policy.Policy }
 func (clientCredentials) Type() string { return oauth.GrantClientCredentials }
 
 func (g clientCredentials) Authorize(_ context.Context, req *oauth.TokenRequest) (policy.Authority, error) {
+	if q := &req.Requester; q.Public || q.Anonymous { // RFC 6749 §4.4.2: confidential clients only
+		return policy.Authority{}, oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed)
+	}
 	targets, err := oauth.Targets(req.Form)
 	if err != nil {
 		return policy.Authority{}, err

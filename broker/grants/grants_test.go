@@ -456,8 +456,44 @@ func TestP35_ClientCredentials(t *testing.T) {
 		t.Errorf("seen %+v", seen)
 	}
 	for _, q := range []oauth.Requester{{Anonymous: true}, {ClientID: "spa", Public: true, Audiences: []string{"orders"}}} {
-		if got, _ := clientCredentialsOf(t, q, url.Values{"audience": {"orders"}}); got != "unauthorized_client grant_not_allowed" {
-			t.Errorf("%+v: got %q", q, got)
+		for _, form := range []url.Values{{"audience": {"orders"}}, {"resource": {"malformed#"}}} {
+			if got, _ := clientCredentialsOf(t, q, form); got != "unauthorized_client grant_not_allowed" {
+				t.Errorf("%+v, %v: got %q", q, form, got)
+			}
 		}
 	}
+}
+
+// Whatever is presented, the answer is an Authority by a rule of the requester, or an *oauth.Error that is not our fault.
+func FuzzExchange(f *testing.F) {
+	w := external(&testing.T{})
+	o := ours(&testing.T{})
+	seeds := [][5]string{
+		{w.token(), oauth.TypeJWT, "orders", "orders.read", ""},
+		{o.token(), oauth.TypeAccessToken, "billing", "", oauth.TypeJWT},
+		{"a.b.c", oauth.TypeIDToken, "", " ", oauth.TypeSAML2},
+		{"..", oauth.TypeRefreshToken, "https://x#", "a  b", "x"},
+	}
+	if len(seeds) == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, s := range seeds {
+		f.Add(s[0], s[1], s[2], s[3], s[4])
+	}
+	grant := w.table()[oauth.GrantTokenExchange]
+	f.Fuzz(func(t *testing.T, subject, declared, audience, scope, requested string) {
+		w.verified = nil
+		form := url.Values{"subject_token": {subject}, "subject_token_type": {declared}, "audience": {audience}, "scope": {scope}, "requested_token_type": {requested}}
+		f, err := oauth.ParseForm(form.Encode())
+		if err != nil {
+			return
+		}
+		a, err := grant.Authorize(context.Background(), &oauth.TokenRequest{Form: f, Requester: w.requester, Now: noon})
+		switch {
+		case err == nil && (a.RuleID() != "partner-orders" || a.Scope() != "orders.read" || len(w.verified) != 1):
+			t.Fatalf("granted %+v", a)
+		case err != nil && (!a.IsZero() || oauth.AsError(err).Code == oauth.CodeServerError):
+			t.Fatal(err)
+		}
+	})
 }
