@@ -81,11 +81,11 @@ func (j *judgement) matchExchange(aud []string, azp string) (string, error) {
 func (j *judgement) times() error {
 	read := func(name string, into *time.Time, required bool) error {
 		at, err := j.unverified.Time(name)
-		if err != nil && (required || !errors.Is(err, jose.ErrAbsent)) {
-			return j.refuse(ReasonTime, err)
-		}
 		*into = at
-		return nil
+		if err != nil && !required && errors.Is(err, jose.ErrAbsent) {
+			return nil
+		}
+		return err
 	}
 	id, now := &j.identity, j.want.Now
 	if err := errors.Join(read("exp", &id.Expires, true), read("iat", &id.IssuedAt, true), read("nbf", &id.NotBefore, false),

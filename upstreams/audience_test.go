@@ -140,6 +140,7 @@ func TestP11_LoginAndExchangeNeverMix(t *testing.T) {
 		{"both audiences at login", login, []string{loginID, "gw"}, []any{"nonce", nonce, "azp", loginID}, upstreams.ReasonAudience},
 		{"further audience at login", login, []string{loginID, "x"}, []any{"nonce", nonce, "azp", loginID}, upstreams.ReasonAudience},
 		{"further trusted audience at login", login, []string{loginID, "trusted"}, []any{"nonce", nonce, "azp", loginID}, ""},
+		{"trusted audience without ours", login, "trusted", []any{"nonce", nonce, "azp", loginID}, upstreams.ReasonAudience},
 		{"several audiences without azp", login, []string{loginID, "trusted"}, []any{"nonce", nonce}, upstreams.ReasonAudience},
 		{"ID token issued to another", login, loginID, []any{"nonce", nonce, "azp", "trusted"}, upstreams.ReasonAudience},
 		{"exchange audience", exchange, "gw", nil, ""},

@@ -85,9 +85,11 @@ func New(o Options) (*IdP, error) {
 	}
 	p.url = "http://" + listener.Addr().String()
 	if o.TLS {
-		if listener, p.certPEM, err = overTLS(listener, o.Now()); err != nil {
-			return nil, fmt.Errorf("identity provider %s: %w", o.Name, err)
+		secured, certPEM, err := overTLS(listener, o.Now())
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("identity provider %s: %w", o.Name, err), listener.Close())
 		}
+		listener, p.certPEM = secured, certPEM
 		p.url = "https://" + listener.Addr().String()
 	}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: discardLog()}
