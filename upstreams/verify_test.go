@@ -311,3 +311,35 @@ func TestCallerWhoLeavesIsToldUnavailable(t *testing.T) {
 	_, err := upstream.Verify(ctx, token, exchange)
 	wantReason(t, err, upstreams.ReasonUnavailable)
 }
+
+func TestSetWithoutKeysVerifiesNothing(t *testing.T) {
+	c := newClock()
+	idp := newIdP(t, c, upstreamtest.Options{})
+	set := upstreams.NewSet(upstreams.Options{Specs: []upstreams.Spec{jwtSpec("acme", idp)}, OurIssuer: ourIssuer, Now: c.Now},
+		func(path, format string, args ...any) { t.Errorf("%s: %s", path, format) })
+	b := &bench{t, c, set}
+	b.refuses("acme", idp.Sign(idp.Claims("x", audience)), exchange, upstreams.ReasonUnavailable)
+	if r := set.Ready(); len(r) != 1 || r[0].OK || r[0].Detail != "keys are not loaded" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestErrorTextHoldsNoValueOfTheToken(t *testing.T) {
+	c := newClock()
+	idp := newIdP(t, c, upstreamtest.Options{})
+	b := newBench(t, c, jwtSpec("acme", idp))
+	const secret = "s3cr3t-value"
+	for name, claims := range map[string][]any{
+		"aud": {"aud", secret}, "iss": {"iss", "https://" + secret}, "azp": {"azp", secret}, "exp": {"exp", secret}, "jti": {"jti", []string{secret}},
+		"sub": {"sub", []string{secret}},
+	} {
+		_, err := b.verify("acme", idp.Sign(with(idp.Claims("x", audience), claims...)), exchange)
+		if err == nil || strings.Contains(err.Error(), secret) || !strings.HasPrefix(err.Error(), "upstream acme: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := b.verify("acme", idp.Sign(idp.Claims("x", audience), upstreamtest.Header("kid", secret)), exchange)
+	if err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("kid: %v", err)
+	}
+}
