@@ -1,18 +1,26 @@
-// One line for each step, in the words that `run` counts: "ok   …" or "FAIL …".
+// One line for each step, in the words that `run` counts in work/steps.log: "ok   …" or "FAIL …".
+import { appendFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 let failed = 0
+
+function tell(line) {
+  console.log(line)
+  appendFileSync(join(process.env.WORK, 'steps.log'), `${line}\n`)
+}
 
 // step runs one check; a failed one is told and the run goes on. Returns what the check returned, undefined when it failed.
 export async function step(name, check) {
   const started = performance.now()
   try {
     const result = await check()
-    console.log(`ok   ${name} (${Math.round(performance.now() - started)} ms)`)
+    tell(`ok   ${name} (${Math.round(performance.now() - started)} ms)`)
     return result
   } catch (error) {
     failed++
-    console.log(`FAIL ${name}\n     ${String(error.stack ?? error).replaceAll('\n', '\n     ')}`)
+    tell(`FAIL ${name}`)
+    console.log(`     ${String(error.stack ?? error).replaceAll('\n', '\n     ')}`)
     if (error.cause !== undefined) console.log('     cause:', error.cause)
     return undefined
   }
