@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -337,6 +338,34 @@ func TestP34_TwoKeyringsConverge(t *testing.T) {
 	})
 }
 
+// meanwhile does something just before the next Commit.
+type meanwhile struct {
+	store.Engine
+	do func()
+}
+
+func (m *meanwhile) Commit(ctx context.Context, ops ...store.Op) ([]uint64, error) {
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return m.Engine.Commit(ctx, ops...)
+}
+
+func TestP34_RotationIsCompareAndSwap(t *testing.T) {
+	e := &meanwhile{Engine: memory(t, time.Now)}
+	a, b := open(t, keyring.Options{Engine: e}), open(t, keyring.Options{Engine: e.Engine})
+	e.do = func() {
+		_, err := b.Rotate(t.Context())
+		must(t, err)
+	}
+	list, err := a.Rotate(t.Context())
+	must(t, err)
+	if len(list) != 2 || !slices.Equal(list, b.List()) {
+		t.Errorf("the slower rotation has %+v, the quicker %+v", list, b.List())
+	}
+}
+
 func TestTwoFirstStartsMakeOneKey(t *testing.T) {
 	e := memory(t, time.Now)
 	rings := make([]*keyring.Keyring, 8)
@@ -494,6 +523,26 @@ func TestSurvivesRestart(t *testing.T) {
 	}
 }
 
+// What a killed process leaves is the file as it is at that moment.
+func TestSurvivesKill(t *testing.T) {
+	dir := t.TempDir()
+	e, err := engines.Open("bbolt", engines.Options{Path: filepath.Join(dir, "a.db")})
+	must(t, err)
+	defer func() { must(t, e.Close()) }()
+	k := open(t, keyring.Options{Engine: e})
+	_, err = k.Rotate(t.Context())
+	must(t, err)
+	left, err := os.ReadFile(filepath.Join(dir, "a.db"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "b.db"), left, 0o600))
+	after, err := engines.Open("bbolt", engines.Options{Path: filepath.Join(dir, "b.db")})
+	must(t, err)
+	defer func() { must(t, after.Close()) }()
+	if again := open(t, keyring.Options{Engine: after}); !slices.Equal(again.List(), k.List()) || signs(t, again) != signs(t, k) {
+		t.Errorf("after the kill %+v, want %+v", again.List(), k.List())
+	}
+}
+
 func TestRecordGoneMakesNoNewKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory(t, time.Now)
@@ -502,8 +551,8 @@ func TestRecordGoneMakesNoNewKeys(t *testing.T) {
 		_, err := e.Commit(t.Context(), store.Delete("keyring", "ring", store.Any))
 		must(t, err)
 		time.Sleep(3 * time.Second)
-		if k.Err() == nil {
-			t.Error("no error")
+		if _, rotated := k.Rotate(t.Context()); rotated == nil || k.Err() == nil {
+			t.Errorf("no error: %v, %v", rotated, k.Err())
 		}
 		if _, err := e.Get(t.Context(), "keyring", "ring"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a new keyring was made: %v", err)

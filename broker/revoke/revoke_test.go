@@ -134,14 +134,33 @@ func TestP26_NotBeforeTime(t *testing.T) {
 }
 
 func TestP26_EarlierRevocationStays(t *testing.T) {
-	c := newClock()
-	e := memory(t, c.Now)
-	s := open(t, revoke.Options{Engine: e, Now: c.Now})
-	must(t, s.Revoke(t.Context(), revoke.KindClient, "gateway", start, start.Add(2*time.Hour)))
-	must(t, s.Revoke(t.Context(), revoke.KindClient, "gateway", start.Add(-time.Hour), start.Add(time.Hour)))
-	want(t, "the wider one", s.Check(token, start), revoke.ErrRevoked)
-	again := open(t, revoke.Options{Engine: e, Now: c.Now})
-	want(t, "the wider one after a restart", again.Check(token, start), revoke.ErrRevoked)
+	for _, test := range []struct {
+		name          string
+		before, until time.Duration // of the second revocation; the first is of now, for an hour
+		looked        time.Duration
+	}{
+		{name: "a second that reaches less far back", before: -time.Hour, until: 2 * time.Hour},
+		{name: "a second that ends sooner", before: time.Minute, until: 10 * time.Minute, looked: 50 * time.Minute},
+		{name: "a second within the first", before: -time.Hour, until: time.Minute, looked: 50 * time.Minute},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, begin := memory(t, time.Now), time.Now()
+				s := open(t, revoke.Options{Engine: e})
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- s.Run(ctx) }()
+				must(t, s.Revoke(t.Context(), revoke.KindClient, "gateway", begin, begin.Add(time.Hour)))
+				must(t, s.Revoke(t.Context(), revoke.KindClient, "gateway", begin.Add(test.before), begin.Add(test.until)))
+				time.Sleep(test.looked) // the sweep comes by meanwhile
+				want(t, "the first", s.Check(token, begin), revoke.ErrRevoked)
+				again := open(t, revoke.Options{Engine: e})
+				want(t, "the first, after a restart", again.Check(token, begin), revoke.ErrRevoked)
+				cancel()
+				must(t, <-done)
+			})
+		})
+	}
 }
 
 func TestP26_LoadedBeforeReady(t *testing.T) {

@@ -126,7 +126,7 @@ func (h *house) read(t testing.TB, raw string) (header gojose.Header, claims map
 	body, _, _ := h.ring.JWKS()
 	var set gojose.JSONWebKeySet
 	must(t, json.Unmarshal(body, &set))
-	signed, err := gojose.ParseSigned(raw, []gojose.SignatureAlgorithm{gojose.ES256})
+	signed, err := gojose.ParseSignedCompact(raw, []gojose.SignatureAlgorithm{gojose.ES256})
 	must(t, err)
 	payload, err := signed.Verify(set)
 	must(t, err)
