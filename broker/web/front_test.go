@@ -213,6 +213,30 @@ func TestP49_OtherLimits(t *testing.T) {
 	}
 }
 
+func TestP49_AddressLimitComesBeforeClientAuthentication(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) { c.Limits.Address = "1/s" })
+	guess := call{path: "/token", form: exchangeForm("x", "orders"), header: basic("gateway", "guess")}
+	for i := range 10 {
+		if a := h.do(guess); a.status != http.StatusUnauthorized {
+			t.Fatalf("guess %d: %d %s", i, a.status, a.raw)
+		}
+	}
+	h.checkRefusal(t, h.do(guess), refused{429, oauth.CodeTemporarilyUnavailable, oauth.ReasonRateLimit})
+}
+
+func TestP49_LimitedSubjectSpendsNothing(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) { c.Limits.Subject = "1/s" })
+	for range 10 {
+		h.exchanged()
+	}
+	once := call{path: "/token", form: exchangeForm(h.partner(), "vault"), header: as("gateway")}
+	h.checkRefusal(t, h.do(once), refused{429, oauth.CodeTemporarilyUnavailable, oauth.ReasonRateLimit})
+	h.now.Add(1)
+	if a := h.do(once); a.status != http.StatusOK {
+		t.Errorf("a second later: %d %s", a.status, a.raw)
+	}
+}
+
 func TestP49_ForwardedForCountsFromTrustedProxiesOnly(t *testing.T) {
 	for name, tt := range map[string]struct {
 		proxies   []string

@@ -225,6 +225,9 @@ func TestP27_GrantTypeAndClientsRights(t *testing.T) {
 		{"the client may not use the grant", func(h *house) call {
 			return call{path: "/token", form: exchangeForm(h.partner(), "orders"), header: as("grantless")}
 		}, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
+		{"client_credentials by a client without it", func(h *house) call {
+			return call{path: "/token", form: url.Values{"grant_type": {"client_credentials"}}, header: as("orders-api")}
+		}, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
 		{"no rule names the requester", func(h *house) call {
 			return call{path: "/token", form: exchangeForm(h.partner(), "orders"), header: as("ruleless")}
 		}, refused{400, oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed}},
