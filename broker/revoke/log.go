@@ -188,9 +188,9 @@ func (s *Set) take(fresh *[len(kinds)]map[string]entry) {
 	}
 }
 
-// Revoke kills the tokens that id is a fact of and that were issued at or before a time; those of a token, session, family or
-// key all die, whatever before says, since such an id is never used again. keepUntil is when the last token that it can touch
-// has expired. When the error is nil, the revocation is durable and holds in this process.
+// Revoke kills the tokens that id is a fact of and that were issued at or before a time, now if it is zero; those of a token,
+// session, family or key all die, whatever before says, since such an id is never used again. keepUntil is when the last token
+// that it can touch has expired. When the error is nil, the revocation is durable and holds in this process.
 //
 // Errors: ErrFull, what the store says (store.ErrUnknown: repeat it, a second record does no harm), or the caller's mistake.
 func (s *Set) Revoke(ctx context.Context, kind Kind, id string, before, keepUntil time.Time) error {
@@ -199,6 +199,9 @@ func (s *Set) Revoke(ctx context.Context, kind Kind, id string, before, keepUnti
 	}
 	if id == "" || len(id) > maxID {
 		return fmt.Errorf("revoke %s: id of %d bytes, want 1 to %d", kind, len(id), maxID)
+	}
+	if before.IsZero() {
+		before = s.now()
 	}
 	r := record{Kind: kind, ID: id, Before: before.Unix()}
 	if kind.unique() {

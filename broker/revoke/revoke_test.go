@@ -133,6 +133,14 @@ func TestP26_NotBeforeTime(t *testing.T) {
 	}
 }
 
+func TestNoTimeMeansNow(t *testing.T) {
+	c := newClock()
+	s := open(t, revoke.Options{Engine: memory(t, c.Now), Now: c.Now})
+	must(t, s.Revoke(t.Context(), revoke.KindClient, "gateway", time.Time{}, start.Add(time.Hour)))
+	want(t, "issued now", s.Check(token, start), revoke.ErrRevoked)
+	want(t, "issued later", s.Check(token, start.Add(time.Second)), nil)
+}
+
 func TestP26_EarlierRevocationStays(t *testing.T) {
 	for _, test := range []struct {
 		name          string
