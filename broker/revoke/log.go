@@ -192,6 +192,9 @@ func (s *Set) take(fresh *[len(kinds)]map[string]entry) {
 // session, family or key all die, whatever before says, since such an id is never used again. keepUntil is when the last token
 // that it can touch has expired. When the error is nil, the revocation is durable and holds in this process.
 //
+// Other processes hold to it after PollEvery, and at the latest after MaxStale. What they issue meanwhile under a client,
+// subject, upstream or rule is issued after before, and lives: who can't have that names a time that far ahead.
+//
 // Errors: ErrFull, what the store says (store.ErrUnknown: repeat it, a second record does no harm), or the caller's mistake.
 func (s *Set) Revoke(ctx context.Context, kind Kind, id string, before, keepUntil time.Time) error {
 	if _, err := ParseKind(string(kind)); err != nil {
