@@ -1,9 +1,12 @@
 package web_test
 
 import (
+	"bufio"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -168,6 +171,29 @@ func TestP27_405NamesTheMethodsThatAre(t *testing.T) {
 		if a := h.do(call{method: http.MethodDelete, path: path}); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != want {
 			t.Errorf("DELETE %s: %d, Allow %q, want %q", path, a.status, a.header.Get("Allow"), want)
 		}
+	}
+}
+
+// A length is believed only when it is refused: nothing is read for it, and no memory is set aside.
+func TestP27_AnnouncedLengthIsRefusedUnread(t *testing.T) {
+	h := newHouse(t)
+	at, err := url.Parse(h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", at.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /fed/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", int64(1)<<40)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d", res.StatusCode)
 	}
 }
 
