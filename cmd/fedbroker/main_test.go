@@ -201,7 +201,7 @@ func fedbroker(t testing.TB, args ...string) (code int, stdout, stderr string) {
 // held is the server of one script.
 type held struct{ *server }
 
-// TestScripts runs testdata/script. Beside testscript's own commands there are `serve`, which starts a server on fedbroker.yaml, `stop`, which ends
+// TestScripts runs testdata/script. Beside testscript's own commands there are `serve`, which starts a server on fedbroker.yaml, `terminate`, which ends
 // it by SIGTERM and wants it to end well, and `exit CODE args…`, which runs fedbroker and wants that exit code.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -222,7 +222,7 @@ func TestScripts(t *testing.T) {
 				ts.Value(held{}).(*held).server = s
 				ts.Defer(func() { s.end(syscall.SIGKILL) })
 			},
-			"stop": func(ts *testscript.TestScript, _ bool, _ []string) {
+			"terminate": func(ts *testscript.TestScript, _ bool, _ []string) {
 				s := ts.Value(held{}).(*held).server
 				if code := s.end(syscall.SIGTERM); code != exitDone {
 					ts.Fatalf("serve: want exit code %d, got %d: %s", exitDone, code, s.log())

@@ -278,20 +278,19 @@ func TestRead_WrittenZeroIsNotAbsent(t *testing.T) {
 }
 
 func TestRead_Limits(t *testing.T) {
-	bomb := small + "scopes:\n  a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
-	for i := 1; i < 9; i++ {
-		one := fmt.Sprintf("*a%d, ", i-1)
-		bomb += fmt.Sprintf("  a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(one, 9), ", "))
+	bomb := "{a0: &a0 [x, x, x, x, x, x, x, x, x]"
+	for i := 1; i < 6; i++ { // 9⁶ values
+		bomb += fmt.Sprintf(", a%d: &a%d [%s]", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
 	}
-	for name, text := range map[string]string{
-		"aliases that unfold":     small + "upstreams: [{mappers: [{value: &a [*a]}]}]\n",
-		"a file without end":      "# " + strings.Repeat("x", maxFile),
-		"collections without end": small + "upstreams: " + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000),
-		"many aliases of a large": strings.Replace(bomb, "scopes:", "upstreams: [{mappers: [{value: {", 1),
-		"billion laughs":          bomb,
+	for _, tt := range []struct{ name, text, want string }{
+		{"a value within itself", small + "upstreams: [{mappers: [{value: &a [*a]}]}]\n", "levels, aliases unfolded, got more"},
+		{"aliases that unfold", small + "upstreams: [{mappers: [{value: " + bomb + "}}]}]\n", "want at most 200000 values"},
+		{"a long file", "# " + strings.Repeat("x", maxFile), "want at most 1048576 bytes"},
+		{"deep collections", small + "upstreams: " + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), "want YAML: "},
 	} {
-		if _, err := read(t, text, nil, nil); err == nil {
-			t.Errorf("%s: want an error", name)
+		_, err := read(t, tt.text, nil, nil)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: want %q, got %v", tt.name, tt.want, err)
 		}
 	}
 }
