@@ -98,13 +98,18 @@ func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, log *slog.L
 
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
+	ctx, stopPlanes := context.WithCancel(ctx)
+	defer stopPlanes()
 	var inner errgroup.Group
+	inner.Go(func() error {
+		defer stopPlanes() // without its loops the broker would answer from what it knew
+		return b.Run(loops)
+	})
 	planes, planesCtx := errgroup.WithContext(ctx)
-	inner.Go(func() error { return b.Run(loops) })
 	planes.Go(func() error { return public.Run(planesCtx) })
 	planes.Go(func() error { return operators.Run(planesCtx) })
 	err = planes.Wait()
-	log.Info("stopped serving", slog.Bool("asked", ctx.Err() != nil))
+	log.Info("stopped serving")
 	stopLoops()
 	return errors.Join(err, inner.Wait())
 }

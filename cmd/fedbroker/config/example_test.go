@@ -110,6 +110,29 @@ func TestQuickstart_IsAccepted(t *testing.T) {
 	}
 }
 
+// The keys that the systemd unit's comment tells to write are a configuration, with the variables that systemd sets.
+func TestSystemdUnit_ConfigurationIsAccepted(t *testing.T) {
+	unit, err := os.ReadFile("../../../examples/systemd/fedbroker.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "issuer: https://login.example.com\n"
+	for line := range strings.Lines(string(unit)) {
+		if key, ok := strings.CutPrefix(line, "#   "); ok && strings.Contains(key, "_DIRECTORY}") {
+			text += key
+		}
+	}
+	dir := folder(t, map[string]string{"seal.key": sealText})
+	env := map[string]string{"CREDENTIALS_DIRECTORY": dir, "STATE_DIRECTORY": "/var/lib/fedbroker", "RUNTIME_DIRECTORY": "/run/fedbroker"}
+	c, err := read(t, text, env, nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if c.Store.Path != "/var/lib/fedbroker/fedbroker.db" || c.Audit.Dir != "/var/lib/fedbroker/journal" || c.Admin.Socket != "/run/fedbroker/fedbroker.sock" || len(c.seal) != 1 {
+		t.Errorf("want all four keys of the comment, got %+v %+v %+v", c.Store, c.Audit, c.Admin)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	example, err := os.ReadFile("testdata/example.yaml")
 	if err != nil {

@@ -77,7 +77,7 @@ func generate() (*schema, *generator, error) {
 	root := g.structure("", reflect.TypeFor[File]())
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.Title = "fedbroker.yaml"
-	root.Description = "Configuration of fedbroker. Any text may hold ${ENV}; relative paths are relative to the file's folder."
+	root.Description = "Configuration of fedbroker. Any text may hold ${ENV} ($${ is a literal ${); relative paths are relative to the file's folder."
 	root.Defs = g.defs
 	return root, g, nil
 }
