@@ -99,7 +99,7 @@ func Load(name string, o Options) (*Loaded, error) {
 	return Read(name, folder, text, o)
 }
 
-// Read judges the text of a file. Relative paths in it begin at folder; name is what errors call it.
+// Read judges the text of a file. Relative paths in it begin at folder; name is what errors call it. Beside an *Error the result may hold warnings.
 func Read(name, folder string, text []byte, o Options) (*Loaded, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv

@@ -189,7 +189,7 @@ func TestRead_ErrorsHoldNoSecret(t *testing.T) {
 		secret, `"` + secret + `\q"`, "*" + secret, "!" + secret, "&" + secret + " *x", "[" + secret + "]", "{" + secret + ": 1}", "'" + secret, secret + ": x", "%" + secret,
 		"|\n " + secret + "\n" + secret, "@" + secret, "`" + secret, "${" + secret, "!!binary " + secret,
 	} {
-		for _, place := range []string{"clients: [{id: a, secrt: VALUE}]", "seal: {key: VALUE}", "clients:\n- id: a\n  secret: VALUE", "admin: {token: VALUE, listen: nowhere}", "log: {level: info}\nsecret: VALUE", "leeway: VALUE", "clients: VALUE"} {
+		for _, place := range []string{"clients: [{id: a, secrt: VALUE}]", "seal: {key: VALUE}", "clients:\n- id: a\n  secret: VALUE", "admin: {token: VALUE, listen: nowhere}", "log: {level: info}\nsecret: VALUE", "leeway: VALUE", "clients: VALUE", "clients: [{id: a, secret_sha256: VALUE}]", "upstreams: [{name: a, kind: oidc, client_secret: VALUE}]"} {
 			_, err := read(t, "issuer: https://login.example.com\n"+strings.ReplaceAll(place, "VALUE", value)+"\n", nil, nil)
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%s with %s: %v", place, value, err)
@@ -274,6 +274,24 @@ func TestRead_WrittenZeroIsNotAbsent(t *testing.T) {
 	}
 	if effective.Tokens.AccessTTL == nil || *effective.Tokens.AccessTTL == 0 {
 		t.Error("want the default of what is absent")
+	}
+}
+
+func TestRead_KeysWithoutTheirListAreAbsent(t *testing.T) {
+	c, err := read(t, small+`clients:
+exchange: ~
+upstreams:
+  - {name: acme, kind: jwt, issuer: https://idp.acme.example, audiences: [a], accept_typ: , email_domains: ~}
+  - {name: beta, kind: jwt, issuer: https://idp.beta.example, audiences: [a], accept_typ: []}
+`, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Upstreams[0].AcceptTyp != nil || c.Upstreams[0].EmailDomains != nil {
+		t.Errorf("want nothing, got %v and %v", c.Upstreams[0].AcceptTyp, c.Upstreams[0].EmailDomains)
+	}
+	if c.Upstreams[1].AcceptTyp == nil || len(*c.Upstreams[1].AcceptTyp) != 0 {
+		t.Errorf("want an empty list, got %v", c.Upstreams[1].AcceptTyp)
 	}
 }
 

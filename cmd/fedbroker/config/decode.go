@@ -52,9 +52,8 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	case v.Type() == anyType:
 		d.anything(path, at, n, v)
 	case v.Kind() == reflect.Pointer:
-		if n.ShortTag() == nullTag && v.Type().Elem() == anyType {
-			v.Set(reflect.New(anyType))
-			return
+		if k := v.Type().Elem().Kind(); n.ShortTag() == nullTag && (k == reflect.Struct || k == reflect.Slice) {
+			return // a key without its list or keys is as good as absent
 		}
 		v.Set(reflect.New(v.Type().Elem()))
 		d.value(path, n, v.Elem())
