@@ -135,12 +135,9 @@ func (r *request) revoke(ctx context.Context) error {
 	if own.ClientID != r.client.ID {
 		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonGrantNotAllowed).Because(errors.New("not the token's client"))
 	}
-	until := own.OriginExpires // no descendant outlives it (P18)
-	if own.Expires.After(until) {
-		until = own.Expires
-	}
+	until := own.OriginExpires.Add(*r.snap.config.Leeway) // neither the token nor a descendant outlives its origin (P18)
 	r.event.TokenID = own.JTI
-	if err := r.revoked.Revoke(ctx, revoke.KindToken, own.JTI, r.in.Now, until.Add(*r.snap.config.Leeway)); err != nil {
+	if err := r.revoked.Revoke(ctx, revoke.KindToken, own.JTI, r.in.Now, until); err != nil {
 		return notDurable(err)
 	}
 	subject, err := r.record.subject(ctx, own.Subject)

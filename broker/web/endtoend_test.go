@@ -273,3 +273,17 @@ func TestP10_OneIssuerTwoUpstreamsNeverShareAKey(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.raw)
 	}
 }
+
+func TestPreset_ItsConditionsComeBeforeTheMappers(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+		c.Upstreams[1].Preset = "kubernetes"
+		c.Exchange = append(c.Exchange, policy.RuleSpec{ID: "pods", Subject: &policy.SubjectSpec{Upstream: "ci"}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
+			Grant: &policy.GrantSpec{Audiences: []string{"pods"}}})
+	})
+	pod := h.ci.Sign(h.ci.KubernetesClaims(issuer, "shop", "cart"))
+	if a := h.do(call{path: "/token", form: exchangeForm(pod, "pods"), header: as("gateway")}); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	person := h.ci.Sign(h.ci.Claims("somebody", issuer))
+	h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(person, "pods"), header: as("gateway")}), invalidRequest(400, oauth.ReasonRequire))
+}

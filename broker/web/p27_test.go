@@ -110,6 +110,11 @@ func TestP27_FormRules(t *testing.T) {
 		{"multipart", func(h *house) call {
 			return call{path: "/token", form: form(h), header: withType(as("gateway"), "multipart/form-data; boundary=x")}
 		}, invalidRequest(415, oauth.ReasonFormRules)},
+		{"two media types", func(h *house) call {
+			header := withType(as("gateway"), "application/x-www-form-urlencoded")
+			header.Add("Content-Type", "application/json")
+			return call{path: "/token", form: form(h), header: header}
+		}, invalidRequest(415, oauth.ReasonFormRules)},
 		{"another charset", func(h *house) call {
 			return call{path: "/token", form: form(h), header: withType(as("gateway"), "application/x-www-form-urlencoded; charset=utf-16")}
 		}, invalidRequest(415, oauth.ReasonFormRules)},
@@ -350,6 +355,20 @@ func TestP27_SingleUse(t *testing.T) {
 	h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(without, "vault"), header: as("gateway")}), invalidRequest(400, oauth.ReasonReplay))
 }
 
+func TestP24_SpentUntilExpiryAndLeewayAndASecond(t *testing.T) {
+	h := newHouse(t)
+	if a := h.do(call{path: "/token", form: exchangeForm(h.partner(), "vault"), header: as("gateway")}); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	spent, err := h.engine.Scan(t.Context(), "spent", store.Range{Limit: 10})
+	if err != nil || len(spent) != 1 {
+		t.Fatalf("%v, %v", spent, err)
+	}
+	if want := h.clock().Add(5*time.Minute + 30*time.Second + time.Second); !spent[0].Expires.Equal(want) {
+		t.Errorf("kept until %v, want %v", spent[0].Expires, want)
+	}
+}
+
 func TestP24_DenialSpendsNothing(t *testing.T) {
 	h := newHouse(t)
 	token := h.partner()
@@ -416,6 +435,18 @@ func TestP26_NothingIssuedWithoutJournalLine(t *testing.T) {
 		if a := h.do(c); a.status != http.StatusOK {
 			t.Errorf("after the journal works again: %d %s", a.status, a.raw)
 		}
+	}
+	failed := 0
+	for _, l := range h.lines() { // those of the refusals were queued before
+		if l["outcome"] != "error" {
+			continue
+		}
+		if failed++; l["reason"] != "not_durable" || l["jti"] != nil || l["exp"] != nil || l["kid"] != nil {
+			t.Errorf("line of what was not issued: %v", l)
+		}
+	}
+	if failed != 6 { // two authenticated clients, three failures
+		t.Errorf("%d lines of failures", failed)
 	}
 }
 
