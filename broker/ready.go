@@ -13,6 +13,17 @@ type Readiness struct {
 	Upstreams []Part `json:"upstreams"`
 }
 
+// WithoutCauses is r for those who passed no lock: which part is not ready, and what is known of each upstream, but not why a part of our
+// own fails, which names files.
+func (r Readiness) WithoutCauses() Readiness {
+	parts := make([]Part, len(r.Parts))
+	for i, p := range r.Parts {
+		parts[i] = Part{Name: p.Name, OK: p.OK}
+	}
+	r.Parts = parts
+	return r
+}
+
 // Part is one thing that can be ready. Detail is one line for the operator.
 type Part struct {
 	Name   string `json:"name"`

@@ -72,7 +72,9 @@ type plane struct {
 
 func run(t *testing.T, spec Spec) *plane {
 	t.Helper()
-	p := &plane{operator: &fakeOperator{}, ready: broker.Readiness{Ready: true, Upstreams: []broker.Part{{Name: "acme", Detail: "never fetched"}}}}
+	p := &plane{operator: &fakeOperator{}, ready: broker.Readiness{
+		Ready: true, Parts: []broker.Part{{Name: "engine", Detail: "/var/lib/fedbroker.db: locked"}}, Upstreams: []broker.Part{{Name: "acme", Detail: "never fetched"}},
+	}}
 	s := &Server{
 		operator: p.operator,
 		ready:    func(context.Context) broker.Readiness { return p.ready },
@@ -158,15 +160,17 @@ func bearer(token string) http.Header {
 
 func TestP47_HealthReadinessAndMetricsAreOpen(t *testing.T) {
 	p := run(t, Spec{Listen: "127.0.0.1:0", Token: operatorToken})
+	// Of our own parts no cause, for it names files; of upstreams all that is known.
+	const detail = `,"parts":[{"name":"engine","ok":false}],"upstreams":[{"name":"acme","ok":false,"detail":"never fetched"}]}`
 	for _, host := range []string{"", "rebound.evil.test"} {
-		for path, want := range map[string]string{"/healthz": `{"healthy":true}`, "/readyz": `{"ready":true}`, "/metrics": "metric 1"} {
+		for path, want := range map[string]string{"/healthz": `{"healthy":true}`, "/readyz": `{"ready":true` + detail, "/metrics": "metric 1"} {
 			if status, body, _ := p.do(t, ask{path: path, host: host}); status != http.StatusOK || body != want {
 				t.Errorf("%s as %q: %d %s", path, host, status, body)
 			}
 		}
 	}
 	p.ready.Ready = false
-	if status, body, _ := p.do(t, ask{path: "/readyz"}); status != http.StatusServiceUnavailable || body != `{"ready":false}` {
+	if status, body, _ := p.do(t, ask{path: "/readyz"}); status != http.StatusServiceUnavailable || body != `{"ready":false`+detail {
 		t.Errorf("not ready: %d %s", status, body)
 	}
 }

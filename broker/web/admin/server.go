@@ -105,11 +105,11 @@ func (s *Server) unlocked(api http.Handler) http.Handler {
 		writeJSON(w, http.StatusOK, map[string]bool{"healthy": true})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		status, ready := http.StatusOK, s.ready(r.Context()).Ready
-		if !ready {
+		status, ready := http.StatusOK, s.ready(r.Context()).WithoutCauses()
+		if !ready.Ready {
 			status = http.StatusServiceUnavailable
 		}
-		writeJSON(w, status, map[string]bool{"ready": ready}) // which part is not, is behind the lock
+		writeJSON(w, status, ready)
 	})
 	mux.Handle("GET /metrics", s.metrics)
 	mux.Handle("/", api)
