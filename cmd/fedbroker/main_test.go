@@ -25,7 +25,11 @@ import (
 // A process that does not say what is awaited within this time hangs.
 const patience = 30 * time.Second
 
+// noSleep keeps processes that are built with the race detector from waiting a second at their end for reports of other threads.
+const noSleep = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", noSleep)
 	testscript.Main(m, map[string]func(){"fedbroker": main})
 }
 
@@ -208,6 +212,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Values[held{}] = &held{}
+			env.Setenv("GORACE", noSleep)
 			for name, text := range map[string]string{"seal.key": testSealKey, "batch.secret": testSecret, "fedbroker.yaml": testConfig} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(text), 0o600); err != nil {
 					return err

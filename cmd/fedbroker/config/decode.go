@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,7 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.nodes++; d.nodes > maxNodes || depth(path) > maxDepth {
+	if d.nodes++; d.nodes > maxNodes || strings.Count(path, ".")+strings.Count(path, "[") > maxDepth {
 		if d.nodes <= maxNodes+1 {
 			d.structural(path, at, "want at most %d values and %d levels, aliases unfolded, got more", maxNodes, maxDepth)
 		}
@@ -185,7 +186,7 @@ func (d *decoder) structure(path string, at place, n *yaml.Node, v reflect.Value
 		f, known := fields[key]
 		switch {
 		case !known:
-			d.unknown(path, key, at, keysOf(fields))
+			d.unknown(path, key, at, slices.Sorted(maps.Keys(fields)))
 		case f.secret:
 			d.secret(path, f, at, item, v.FieldByIndex(f.index))
 		default:
@@ -222,8 +223,6 @@ func join(path, key string) string {
 	}
 	return path + "." + key
 }
-
-func depth(path string) int { return strings.Count(path, ".") + strings.Count(path, "[") }
 
 // printable keeps what a key shows in an error short and free of control characters.
 func printable(key string) string {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -87,5 +86,3 @@ func byKey(fields []field) map[string]field {
 	}
 	return out
 }
-
-func keysOf(fields map[string]field) []string { return slices.Sorted(maps.Keys(fields)) }

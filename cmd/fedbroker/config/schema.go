@@ -20,7 +20,7 @@ type schema struct {
 	Ref                  string             `json:"$ref,omitempty"`
 	Description          string             `json:"description,omitempty"`
 	Type                 string             `json:"type,omitempty"`
-	Default              string             `json:"default,omitempty"`
+	Default              any                `json:"default,omitempty"`
 	Const                string             `json:"const,omitempty"`
 	Enum                 []string           `json:"enum,omitempty"`
 	Pattern              string             `json:"pattern,omitempty"`

@@ -2,13 +2,16 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -148,6 +151,64 @@ func TestSchema_RefusesMistakes(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+// The defaults that the schema tells are those that an absent key takes.
+func TestSchema_DefaultsAreTrue(t *testing.T) {
+	c, err := read(t, small+"upstreams: [{name: a, kind: oidc, issuer: https://idp.a.example, client_id: x, client_secret: "+secret+"}]\n", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, effective, err := c.Effective()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := words()
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := 0
+	for path, w := range known {
+		got, found := at(effective, strings.Split(path, "."))
+		if w.Default == nil || !found {
+			continue
+		}
+		judged++
+		want, is := fmt.Sprint(w.Default), fmt.Sprint(got)
+		if d, err := time.ParseDuration(want); err == nil {
+			want, is = d.String(), durationOf(is)
+		}
+		if want != strings.Trim(is, "[]") && want != is && want != filepath.Base(is) {
+			t.Errorf("%s: the schema tells %s, an absent key takes %s", path, want, is)
+		}
+	}
+	if judged < 20 {
+		t.Errorf("want at least 20 defaults to compare, got %d", judged)
+	}
+}
+
+func durationOf(text string) string {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return text
+	}
+	return d.String()
+}
+
+// at finds a value by its path, in the first element of a list.
+func at(v any, path []string) (any, bool) {
+	if list, ok := v.([]any); ok && len(list) > 0 && len(path) > 0 {
+		return at(list[0], path)
+	}
+	if len(path) == 0 {
+		return v, true
+	}
+	m, _ := v.(map[string]any)
+	inner, ok := m[path[0]]
+	if !ok {
+		return nil, false
+	}
+	return at(inner, path[1:])
 }
 
 func TestSchema_DefsAreTheSharedStructs(t *testing.T) {

@@ -18,7 +18,8 @@ var wordsText []byte
 // word is what the schema says of one key.
 type word struct {
 	Text     string   `yaml:"text"`
-	Default  string   `yaml:"default"` // what an absent key means
+	Default  any      `yaml:"default"` // the value of an absent key
+	Absent   string   `yaml:"absent"`  // what an absent key means, where that is no value
 	Enum     []string `yaml:"enum"`    // the only values
 	Values   string   `yaml:"values"`  // the only values, as a list that the code has
 	Pattern  string   `yaml:"pattern"` // that a value matches, by name
@@ -53,6 +54,9 @@ func words() (map[string]word, error) {
 // describe adds what is said of a key to the schema of its value. Any text may hold a variable in place of what is wanted.
 func (w word) describe(s *schema) {
 	s.Description, s.Default = w.Text, w.Default
+	if w.Absent != "" {
+		s.Description += " Absent: " + w.Absent + "."
+	}
 	target := s
 	if s.Type == "array" && s.Items.Type == "string" {
 		target = s.Items
