@@ -8,7 +8,6 @@ import (
 	_ "crypto/sha256" // crypto.SHA256.New
 	_ "crypto/sha512" // crypto.SHA384.New, crypto.SHA512.New
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 )
@@ -106,8 +105,45 @@ func verifyECDSA(pub crypto.PublicKey, _ crypto.Hash, digest, signature []byte) 
 	if len(signature) != 2*size {
 		return false
 	}
-	r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
-	return ecdsa.Verify(key, digest, r, s)
+	return ecdsa.VerifyASN1(key, digest, derSignature(signature[:size], signature[size:]))
+}
+
+// derSignature is SEQUENCE { r INTEGER, s INTEGER }, without the detour over big.Int that ecdsa.Verify takes.
+func derSignature(r, s []byte) []byte {
+	const head = 3 // the tag, and a length of one byte or, above 127, of two
+	der := make([]byte, head, maxDER)
+	der = appendDERInteger(appendDERInteger(der, r), s)
+	length := byte(len(der) - head)
+	if length < 0x80 {
+		der = der[1:]
+		der[0], der[1] = derSequence, length
+		return der
+	}
+	der[0], der[1], der[2] = derSequence, 0x81, length
+	return der
+}
+
+// The parts of DER (X.690) that an ECDSA signature has.
+const (
+	derSequence = 0x30
+	derInteger  = 0x02
+	maxDER      = 3 + 2*(2+1+66) // of a P-521 signature
+)
+
+// appendDERInteger appends an unsigned big-endian number: without leading zeros, but one where the first bit would be a sign.
+func appendDERInteger(dst, number []byte) []byte {
+	for len(number) > 1 && number[0] == 0 {
+		number = number[1:]
+	}
+	sign := 0
+	if number[0]&0x80 != 0 {
+		sign = 1
+	}
+	dst = append(dst, derInteger, byte(len(number)+sign))
+	if sign == 1 {
+		dst = append(dst, 0)
+	}
+	return append(dst, number...)
 }
 
 func verifyEd25519(pub crypto.PublicKey, _ crypto.Hash, signed, signature []byte) bool {

@@ -191,5 +191,12 @@ func (c Claims) find(name string) (member, bool) {
 	return member{}, false
 }
 
-func absent(name string) error            { return fmt.Errorf("%w: %s", ErrAbsent, name) }
+// absentError names an absent claim. Most tokens lack some optional claim, so it is made often and must cost little: its text only when
+// someone reads it.
+type absentError string
+
+func (e absentError) Error() string { return ErrAbsent.Error() + ": " + string(e) }
+func (absentError) Unwrap() error   { return ErrAbsent }
+
+func absent(name string) error            { return absentError(name) }
 func wrong(name string, why string) error { return fmt.Errorf("%w: %s: %s", ErrClaim, name, why) }
