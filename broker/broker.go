@@ -94,7 +94,7 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{engine: o.Engine, now: o.Now, spend: revoke.NewSpender(o.Engine), record: recorder{journal: o.Journal, subjects: o.Subjects, log: o.Logger, metrics: o.Metrics}}
+	b := &Broker{engine: o.Engine, now: o.Now, spend: revoke.NewSpender(o.Engine), record: recorder{journal: o.Journal, subjects: o.Subjects, log: o.Logger, metrics: o.Metrics, now: o.Now}}
 	saved, err := newKeyStore(o.Engine)
 	if err != nil {
 		return nil, err
@@ -248,8 +248,12 @@ func (b *Broker) sweep(ctx context.Context) {
 	}
 }
 
-func (b *Broker) gauge(context.Context) {
-	for _, r := range b.snap.Load().upstreams.Ready() {
-		b.record.metrics.Upstream(r.Name, r.OK)
+func (b *Broker) gauge(ctx context.Context) {
+	r := b.Ready(ctx)
+	for _, p := range r.Parts {
+		b.record.metrics.Part(p.Name, p.OK)
+	}
+	for _, u := range r.Upstreams {
+		b.record.metrics.Upstream(u.Name, u.OK)
 	}
 }

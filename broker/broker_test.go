@@ -389,7 +389,7 @@ func TestRun_OwnsEveryLoopAndEndsThem(t *testing.T) {
 	})
 }
 
-func TestRun_KeepsTheRevocationsFresh(t *testing.T) {
+func TestRun_TellsTheMetricsWhatIsReady(t *testing.T) {
 	b := open(t, options(t, config()))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -397,9 +397,15 @@ func TestRun_KeepsTheRevocationsFresh(t *testing.T) {
 	if r := b.Ready(t.Context()); !r.Ready {
 		t.Errorf("%+v", r)
 	}
-	stop()
+	stop() // each loop has its first turn all the same
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+	text := scrape(t, b.Metrics())
+	for _, want := range []string{`fedbroker_broker_part_ready_bool{part="signing_keys"} 1`, `fedbroker_upstream_ready_bool{upstream="acme"} 0`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s", want)
+		}
 	}
 }
 

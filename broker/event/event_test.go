@@ -163,6 +163,7 @@ func TestMetrics_CountWhatHappened(t *testing.T) {
 	m.HTTP("/token", 200, time.Millisecond)
 	m.KeyFetch("acme", "timeout", time.Second)
 	m.Upstream("acme", true)
+	m.Part("journal", false)
 	m.Journal(nil, time.Millisecond)
 	m.JournalDropped()
 	m.Sweep(3, errors.New("x"), time.Second)
@@ -182,6 +183,7 @@ func TestMetrics_CountWhatHappened(t *testing.T) {
 		`fedbroker_http_requests_total{route="/token",status="200"} 1`,
 		`fedbroker_upstream_key_fetch_seconds_count{outcome="timeout",upstream="acme"} 1`,
 		`fedbroker_upstream_ready_bool{upstream="acme"} 1`,
+		`fedbroker_broker_part_ready_bool{part="journal"} 0`,
 		`fedbroker_journal_append_seconds_count{outcome="ok"} 1`,
 		`fedbroker_journal_refusals_dropped_total 1`,
 		`fedbroker_engine_records_swept_total 3`,

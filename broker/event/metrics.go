@@ -28,6 +28,7 @@ const (
 	namePanics             = "fedbroker_broker_panics_total"            // recovered panics
 	nameKeyFetchSeconds    = "fedbroker_upstream_key_fetch_seconds"     // upstream, outcome
 	nameUpstreamReady      = "fedbroker_upstream_ready_bool"            // upstream; gauge
+	namePartReady          = "fedbroker_broker_part_ready_bool"         // part; gauge
 	nameJournalSeconds     = "fedbroker_journal_append_seconds"         // outcome
 	nameJournalLost        = "fedbroker_journal_refusals_dropped_total" // lines of refusals that found the queue full
 	nameEngineSwept        = "fedbroker_engine_records_swept_total"     // expired records freed
@@ -52,7 +53,7 @@ type Metrics struct {
 	limitRefusals, httpRequests               *prometheus.CounterVec
 	httpSeconds, keyFetch, journal, sweep     *prometheus.HistogramVec
 	panics, journalLost, swept                prometheus.Counter
-	upstreamReady                             *prometheus.GaugeVec
+	upstreamReady, partReady                  *prometheus.GaugeVec
 }
 
 // NewMetrics is a registry with all of the broker's metrics, and the Go runtime's and the process's own.
@@ -76,8 +77,8 @@ func NewMetrics() *Metrics {
 	m.panics = m.counter(namePanics, "Panics that a request caused and that were caught.")
 	m.journalLost = m.counter(nameJournalLost, "Lines of refusals dropped because too many were queued.")
 	m.swept = m.counter(nameEngineSwept, "Expired records freed.")
-	m.upstreamReady = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: nameUpstreamReady, Help: "1 if tokens of the upstream can be verified now."}, []string{"upstream"})
-	r.MustRegister(m.upstreamReady)
+	m.upstreamReady = m.gauges(nameUpstreamReady, "1 if tokens of the upstream can be verified now.", "upstream")
+	m.partReady = m.gauges(namePartReady, "1 if the part of the broker works now: engine, journal, revocations, signing_keys.", "part")
 	return m
 }
 
@@ -91,6 +92,12 @@ func (m *Metrics) counters(name, help string, labels ...string) *prometheus.Coun
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	m.registry.MustRegister(c)
 	return c
+}
+
+func (m *Metrics) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(g)
+	return g
 }
 
 // histograms have buckets from 0.1 ms, where a token in process lies, to 10 s, where every timeout of ours has struck.
@@ -168,11 +175,19 @@ func (m *Metrics) KeyFetch(upstream, class string, took time.Duration) {
 
 // Upstream says whether tokens of an upstream can be verified now.
 func (m *Metrics) Upstream(name string, ready bool) {
-	value := 0.0
-	if ready {
-		value = 1
+	m.upstreamReady.WithLabelValues(name).Set(truth(ready))
+}
+
+// Part says whether a part of the broker works now.
+func (m *Metrics) Part(name string, ready bool) {
+	m.partReady.WithLabelValues(name).Set(truth(ready))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
 	}
-	m.upstreamReady.WithLabelValues(name).Set(value)
+	return 0
 }
 
 // Journal counts a line that an answer waited for.
