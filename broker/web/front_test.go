@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -449,5 +450,26 @@ func TestServer_HeaderLimit(t *testing.T) {
 	_, _ = io.Copy(io.Discard, res.Body)
 	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+// The server's own answer to "OPTIONS *" would pass by every header that answers carry.
+func TestP49_AsteriskFormIsAnsweredByUs(t *testing.T) {
+	h := newHouse(t)
+	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(h.url, "http://"), "/fed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: login.test\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusOK || res.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("%d, HSTS %q; want a refusal of ours", res.StatusCode, res.Header.Get("Strict-Transport-Security"))
 	}
 }

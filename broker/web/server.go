@@ -77,7 +77,7 @@ func New(o Options) (*Server, error) {
 	s.echo = s.newEcho(extractor(proxies), strings.TrimSuffix(issuer.Path, "/"))
 	s.http = &http.Server{
 		Handler: s.echo, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	if o.Spec.TLS != nil {
 		if s.http.TLSConfig, err = NewTLS(*o.Spec.TLS, o.Logger, o.Now); err != nil {

@@ -247,7 +247,7 @@ func TestP47_JSONOnlyAndNoCORS(t *testing.T) {
 			}
 		}
 	}
-	for _, body := range []string{"", "null x", "[]", `{"unknown":1}`, `{"name":1}`, `{} {}`, strings.Repeat(" ", maxBody) + "{}"} {
+	for _, body := range []string{"", "null x", "[]", `{"unknown":1}`, `{"name":1}`, `{} {}`, `{"kid":"a"}]`, `{"kid":"a","kid":"b"}`, `{"KID":"a"}`, strings.Repeat(" ", maxBody) + "{}"} {
 		if status, answer, _ := p.do(t, ask{method: http.MethodPost, path: pathCompromise, body: body, header: bearer(operatorToken)}); status != http.StatusBadRequest {
 			t.Errorf("body %.20q: %d %s", body, status, answer)
 		}

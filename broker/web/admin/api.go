@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 
+	strict "github.com/go-json-experiment/json"
+
 	"fedbroker/broker"
 	"fedbroker/broker/event"
 	"fedbroker/store"
@@ -64,9 +66,8 @@ func act[In any](s *Server, do func(context.Context, In) (any, error)) http.Hand
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in In
 		if r.Method == http.MethodPost {
-			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-			d.DisallowUnknownFields()
-			if err := d.Decode(&in); err != nil || d.More() {
+			// Strictly: no unknown or repeated member, no other case, nothing behind the one object.
+			if err := strict.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxBody), &in, strict.RejectUnknownMembers(true)); err != nil {
 				writeProblem(w, http.StatusBadRequest, "malformed_body")
 				return
 			}
