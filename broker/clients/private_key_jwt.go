@@ -32,6 +32,7 @@ const (
 type Keys interface {
 	Register(name string, u keys.Upstream)
 	Lookup(ctx context.Context, name, kid, issuer string) ([]jose.Key, error)
+	Status(name string) keys.Status
 }
 
 // register makes the client's key set known. Nothing is fetched here. A jwks_uri is dialled without exceptions for private
@@ -73,7 +74,8 @@ func unverifiedClientID(assertion string) string {
 }
 
 // privateKeyJWT checks a client's own assertion (RFC 7523 section 3, OpenID Connect Core 1.0 section 9), narrower than these: one
-// audience, at most five minutes, and once.
+// audience, at most five minutes, and once. All that needs no key is judged before keys are asked for, so that what must fail anyway costs
+// no fetch and tells nobody which clients have keys; the jti is spent last, when the signature has shown whose it is.
 func privateKeyJWT(ctx context.Context, r *Registry, client *Client, c oauth.Credentials, now time.Time) (string, error) {
 	u, err := jose.Parse(c.Assertion)
 	if err != nil {
@@ -89,20 +91,18 @@ func privateKeyJWT(ctx context.Context, r *Registry, client *Client, c oauth.Cre
 	if u.UnverifiedIssuer() != client.ID {
 		return "", refuse(errors.New("iss is not the client"))
 	}
+	if !jose.DefaultAlgorithms().Holds(u.Alg()) {
+		return "", refuse(jose.ErrAlgorithm)
+	}
+	jti, until, err := r.judgeAssertion(client, u.UnverifiedClaims(), now)
+	if err != nil {
+		return "", refuse(err)
+	}
 	set, err := r.keys.Lookup(ctx, client.assertionKeys, u.KeyID(), client.ID)
 	if err != nil {
-		return "", keysError(err)
+		return "", r.keysError(client, err)
 	}
-	verified, err := u.Verify(set, jose.DefaultAlgorithms())
-	if err != nil {
-		return "", refuse(err)
-	}
-	claims, err := verified.Claims(nil)
-	if err != nil {
-		return "", refuse(err)
-	}
-	jti, until, err := r.judgeAssertion(client, claims, now)
-	if err != nil {
+	if _, err := u.Verify(set, jose.DefaultAlgorithms()); err != nil { // of the bytes that were judged
 		return "", refuse(err)
 	}
 	switch err := r.spend.Spend(ctx, client.assertionKeys, client.ID, jti, until); {
@@ -114,9 +114,12 @@ func privateKeyJWT(ctx context.Context, r *Registry, client *Client, c oauth.Cre
 	return u.TokenID(), nil
 }
 
-// keysError tells keys that can't be had now, which are not the client's fault, from a key that it does not have.
-func keysError(err error) error {
-	if !errors.Is(err, keys.ErrUnavailable) {
+// keysError is 503 only in an outage: nothing is at hand to judge any assertion of this client by. While a key set serves, a kid that is
+// not in it is the wrong credential, whether or not the client's URL may be asked right now: a 503 would tell anyone who writes an
+// assertion with an invented kid that the client exists and has keys. So a client that signs with a new key which its URL served too late
+// is refused until the next fetch, which unknown kids cause once a minute: it publishes a key at least a minute before it uses it.
+func (r *Registry) keysError(client *Client, err error) error {
+	if !errors.Is(err, keys.ErrUnavailable) || r.keys.Status(client.assertionKeys).Usable() {
 		return refuse(err)
 	}
 	deny := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonKeysUnavailable)
@@ -126,7 +129,7 @@ func keysError(err error) error {
 	return deny.Because(err)
 }
 
-// judgeAssertion judges the claims of a verified assertion; until is when it can pass no longer.
+// judgeAssertion judges the claims of an assertion, verified or not; until is when it can pass no longer.
 func (r *Registry) judgeAssertion(client *Client, claims jose.Claims, now time.Time) (jti string, until time.Time, err error) {
 	sub, errSub := claims.String("sub")
 	jti, errJTI := claims.String("jti")
