@@ -62,7 +62,8 @@ type Engine interface {
 	// Sweep frees at most limit expired records, in batches that delay a Commit by no more than about 2 ms each. It is safe on
 	// all replicas at once. A removed count below limit says that none was left.
 	Sweep(ctx context.Context, limit int) (removed int, err error)
-	// Ping says whether the engine can serve.
+	// Ping says whether the engine can serve: whether it reads, and whether its newest write succeeded. It writes nothing itself and is
+	// cheap. An engine whose write failed tries one of its own every few seconds, so that Ping tells of the recovery without any call.
 	Ping(ctx context.Context) error
 	// Close ends the engine's goroutines and waits for them; commits that were taken are finished, others get ErrUnavailable.
 	Close() error

@@ -33,12 +33,20 @@ type boltEngine struct {
 	// latched is set when a commit failed after its meta page was written: what readers then see may not be on the disk, and
 	// after a failed fsync the kernel may call lost pages clean, so that only opening the file anew tells the truth.
 	latched atomic.Bool
+	failing atomic.Pointer[boltFailure] // nil: the newest write succeeded
+}
+
+// boltFailure is why the newest write failed.
+type boltFailure struct {
+	error
+	next time.Time // when the writer tries one of its own
 }
 
 var (
 	metaBucket   = []byte("!meta")
 	expiryBucket = []byte("!expiry")
 	revKey       = []byte("rev")
+	roomKey      = []byte("room")
 )
 
 func openBolt(o Options) (store.Engine, error) {
@@ -122,7 +130,13 @@ func (e *boltEngine) Scan(ctx context.Context, bucket string, r store.Range) ([]
 }
 
 func (e *boltEngine) Ping(ctx context.Context) error {
-	return e.view(ctx, func(*bolt.Tx) error { return nil })
+	if err := e.view(ctx, func(*bolt.Tx) error { return nil }); err != nil {
+		return err
+	}
+	if f := e.failing.Load(); f != nil {
+		return fmt.Errorf("the last write failed: %w", f.error)
+	}
+	return nil
 }
 
 // Close lets the writer finish first.

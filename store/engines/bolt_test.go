@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -223,10 +224,10 @@ func TestBolt_CounterIsStored(t *testing.T) {
 const envFull = "FEDBROKER_FULL_DISK_CHILD"
 
 // TestBolt_FullDisk starts this test again as a child whose files may not grow (RLIMIT_FSIZE), as on a full disk: what was
-// acknowledged stays, what fails is ErrUnavailable and leaves nothing, and room makes it work again.
+// acknowledged stays, what fails is ErrUnavailable and leaves nothing, Ping tells, and room makes all work again.
 func TestBolt_FullDisk(t *testing.T) {
 	if path := os.Getenv(envFull); path != "" {
-		fillDisk(t, path)
+		synctest.Test(t, func(t *testing.T) { outliveFullDisk(t, path) })
 		return
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestBolt_FullDisk$")
@@ -236,10 +237,61 @@ func TestBolt_FullDisk(t *testing.T) {
 	}
 }
 
-func fillDisk(t *testing.T, path string) {
+func outliveFullDisk(t *testing.T, path string) {
 	e := openAt(t, "bbolt", path, time.Now)
-	value := strings.Repeat("v", 4<<10)
-	put(t, e, "before", value, time.Time{})
+	put(t, e, "before", "v", time.Time{})
+	written := 0
+	check := func() {
+		t.Helper()
+		recs, err := e.Scan(context.Background(), "codes", store.Range{Prefix: "k", Limit: store.MaxScan})
+		if err != nil || len(recs) != written {
+			t.Errorf("%d records, %v, want the %d acknowledged", len(recs), err, written)
+		}
+	}
+	wantPing := func(what string, good bool) {
+		t.Helper()
+		err := e.Ping(context.Background())
+		if good != (err == nil) || !good && (!errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), syscall.EFBIG.Error())) {
+			t.Errorf("ping %s: %v", what, err)
+		}
+	}
+	wantPing("before", true)
+
+	room := fillDisk(t, e, path, &written)
+	check()
+	wantPing("after the failed write", false)
+	if _, err := e.Commit(context.Background(), store.Put("codes", "before", nil, store.Absent, time.Time{})); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("lost race: %v", err)
+	}
+	wantPing("after a commit that had nothing to write", false)
+	time.Sleep(3 * tryEvery) // the bubble's clock
+	wantPing("while the disk is full", false)
+	room()
+	time.Sleep(tryEvery + time.Millisecond)
+	wantPing("of an idle engine that has room again", true)
+	check()
+	_ = e.(*boltEngine).db.View(func(tx *bolt.Tx) error {
+		if tx.Bucket(metaBucket).Get(roomKey) != nil {
+			t.Error("what was written to find out is still there")
+		}
+		return nil
+	})
+
+	room = fillDisk(t, e, path, &written)
+	wantPing("after the second failed write", false)
+	room()
+	put(t, e, fmt.Sprintf("k%03d", written), "v", time.Time{})
+	written++
+	wantPing("after a good write", true)
+	check()
+	closeEngine(t, e)
+	e = openAt(t, "bbolt", path, time.Now)
+	check()
+}
+
+// fillDisk writes, counting in written, until the file may not grow any more; room lifts the limit.
+func fillDisk(t *testing.T, e store.Engine, path string, written *int) (room func()) {
+	t.Helper()
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -248,33 +300,24 @@ func fillDisk(t *testing.T, path string) {
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
-	limit := unix.Rlimit{Cur: uint64(info.Size()) + 64<<10, Max: old.Max}
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	written, failed := 0, error(nil)
-	for ; failed == nil && written < 1000; written++ {
-		_, failed = e.Commit(context.Background(), store.Put("codes", fmt.Sprintf("k%03d", written), []byte(value), store.Absent, time.Time{}))
-	}
-	written--
-	// bbolt flattens some errors into text.
-	if !errors.Is(failed, store.ErrUnavailable) || !strings.Contains(failed.Error(), syscall.EFBIG.Error()) {
-		t.Fatalf("after %d records: %v, want ErrUnavailable by %v", written, failed, syscall.EFBIG)
-	}
-	check := func() {
-		recs, err := e.Scan(context.Background(), "codes", store.Range{Prefix: "k", Limit: store.MaxScan})
-		if err != nil || len(recs) != written {
-			t.Errorf("%d records, %v, want the %d acknowledged", len(recs), err, written)
+	limit := func(r unix.Rlimit) {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &r); err != nil {
+			t.Fatal(err)
 		}
 	}
-	check()
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
-		t.Fatal(err)
+	limit(unix.Rlimit{Cur: uint64(info.Size()) + 64<<10, Max: old.Max})
+	value := make([]byte, 4<<10)
+	for end := *written + 900; *written < end; *written++ {
+		_, err := e.Commit(context.Background(), store.Put("codes", fmt.Sprintf("k%03d", *written), value, store.Absent, time.Time{}))
+		if err == nil {
+			continue
+		}
+		// bbolt flattens some errors into text.
+		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), syscall.EFBIG.Error()) {
+			t.Fatalf("after %d records: %v, want ErrUnavailable by %v", *written, err, syscall.EFBIG)
+		}
+		return func() { limit(old) }
 	}
-	put(t, e, "k999", value, time.Time{})
-	written++
-	check()
-	closeEngine(t, e)
-	e = openAt(t, "bbolt", path, time.Now)
-	check()
+	t.Fatalf("%d records without a full disk", *written)
+	return nil
 }

@@ -142,6 +142,15 @@ func (w *boltTx) delete(bucket, key []byte) error {
 	return w.bucket(bucket).Delete(key)
 }
 
+// try takes room beside the counter, or gives it back.
+func (w *boltTx) try(r room) error {
+	w.change()
+	if r == roomGive {
+		return w.tx.Bucket(metaBucket).Delete(roomKey)
+	}
+	return w.tx.Bucket(metaBucket).Put(roomKey, make([]byte, roomSize))
+}
+
 // sweep judges at most n entries of the expiry index, the earliest first.
 func (w *boltTx) sweep(n int) (boltResult, error) {
 	var due [][]byte

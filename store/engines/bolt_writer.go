@@ -12,11 +12,28 @@ import (
 	"fedbroker/store"
 )
 
-// boltJob is a Commit (ops) or one batch of a Sweep (sweep > 0).
+// boltJob is a Commit (ops), one batch of a Sweep (sweep > 0), or the writer's own try (room).
 type boltJob struct {
 	ops   []boltOp
 	sweep int // how many entries of the expiry index to judge
+	room  room
 }
+
+// room says what a try does.
+type room int
+
+const (
+	roomTake room = iota + 1
+	roomGive
+)
+
+const (
+	// tryEvery: after a failed write the writer tries one by itself, so that an engine which is idle, or which nobody asks any more
+	// because it is not ready, learns that the disk takes writes again.
+	tryEvery = 5 * time.Second
+	// roomSize is what a try writes: more than the pages that bbolt has free here and there on a disk that is full.
+	roomSize = 32 << 10
+)
 
 // boltOp owns its bytes: raw is the stored value, whose header the writer fills.
 type boltOp struct {
@@ -82,7 +99,8 @@ var errUnchanged = errors.New("nothing to write")
 // write does many calls in one transaction. Each call has its own outcome; only a failed write is everybody's.
 func (e *boltEngine) write(calls []*boltCall) time.Duration {
 	if len(calls) == 0 {
-		return 0
+		e.try()
+		return e.again()
 	}
 	outcomes := make([]boltOutcome, len(calls))
 	if err := e.transact(calls, outcomes); err != nil {
@@ -93,7 +111,38 @@ func (e *boltEngine) write(calls []*boltCall) time.Duration {
 	for i, c := range calls {
 		c.Answer(outcomes[i].result, outcomes[i].err)
 	}
-	return 0
+	return e.again()
+}
+
+// try finds out whether writes succeed again. A latched file is beyond that.
+func (e *boltEngine) try() {
+	if e.failing.Load() == nil {
+		return
+	}
+	for _, r := range []room{roomTake, roomGive} {
+		if e.transact([]*boltCall{{Job: boltJob{room: r}}}, make([]boltOutcome, 1)) != nil {
+			return // noted there
+		}
+	}
+}
+
+// again is when to try; calls in between that have nothing to write don't put it off.
+func (e *boltEngine) again() time.Duration {
+	f := e.failing.Load()
+	if f == nil || e.latched.Load() {
+		return 0
+	}
+	return min(max(f.next.Sub(e.now()), time.Millisecond), tryEvery)
+}
+
+// note remembers how a write ended.
+func (e *boltEngine) note(err error) error {
+	if err == nil {
+		e.failing.Store(nil)
+		return nil
+	}
+	e.failing.Store(&boltFailure{err, e.now().Add(tryEvery)})
+	return err
 }
 
 func (e *boltEngine) transact(calls []*boltCall, outcomes []boltOutcome) error {
@@ -105,9 +154,12 @@ func (e *boltEngine) transact(calls []*boltCall, outcomes []boltOutcome) error {
 		w := newBoltTx(tx, e.now().UnixNano())
 		for i, c := range calls {
 			var err error
-			if c.Job.sweep > 0 {
+			switch {
+			case c.Job.sweep > 0:
 				outcomes[i].result, err = w.sweep(c.Job.sweep)
-			} else {
+			case c.Job.room > 0:
+				err = w.try(c.Job.room)
+			default:
 				outcomes[i], err = w.commit(c.Job.ops)
 			}
 			if err != nil {
@@ -118,13 +170,15 @@ func (e *boltEngine) transact(calls []*boltCall, outcomes []boltOutcome) error {
 		return w.finish()
 	})
 	switch {
-	case err == nil, errors.Is(err, errUnchanged):
+	case errors.Is(err, errUnchanged):
 		return nil
+	case err == nil:
+		return e.note(nil)
 	case e.reached(rev):
 		e.latched.Store(true)
-		return fmt.Errorf("%w: %w", store.ErrUnknown, err)
+		return e.note(fmt.Errorf("%w: %w", store.ErrUnknown, err))
 	}
-	return unavailable(err)
+	return e.note(unavailable(err))
 }
 
 // reached says whether the file shows revision rev although its transaction failed: the meta page was written, and only its fsync
