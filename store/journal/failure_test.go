@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -77,17 +78,19 @@ func onBadDisk(t *testing.T, o Options) (*Journal, *badDisk) {
 	return j, disk
 }
 
+var failures = []struct {
+	name        string
+	break_, fix func(*badDisk)
+	want        error
+}{
+	{"disk full at once", func(d *badDisk) { d.short = 0 }, func(d *badDisk) { d.short = -1 }, store.ErrUnavailable},
+	{"disk full within a line", func(d *badDisk) { d.short = 40 }, func(d *badDisk) { d.short = -1 }, store.ErrUnavailable},
+	{"sync fails", func(d *badDisk) { d.failSync = true }, func(d *badDisk) { d.failSync = false }, store.ErrUnknown},
+	{"write and cut fail", func(d *badDisk) { d.short, d.failTruncate = 40, true }, func(d *badDisk) { d.short, d.failTruncate = -1, false }, store.ErrUnknown},
+}
+
 func TestAppend_AFailedWriteLeavesNothingAndHeals(t *testing.T) {
-	for _, c := range []struct {
-		name        string
-		break_, fix func(*badDisk)
-		want        error
-	}{
-		{"disk full at once", func(d *badDisk) { d.short = 0 }, func(d *badDisk) { d.short = -1 }, store.ErrUnavailable},
-		{"disk full within a line", func(d *badDisk) { d.short = 40 }, func(d *badDisk) { d.short = -1 }, store.ErrUnavailable},
-		{"sync fails", func(d *badDisk) { d.failSync = true }, func(d *badDisk) { d.failSync = false }, store.ErrUnknown},
-		{"write and cut fail", func(d *badDisk) { d.short, d.failTruncate = 40, true }, func(d *badDisk) { d.short, d.failTruncate = -1, false }, store.ErrUnknown},
-	} {
+	for _, c := range failures {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir := t.TempDir()
@@ -113,6 +116,67 @@ func TestAppend_AFailedWriteLeavesNothingAndHeals(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestErr_HealsWithoutAnyLine: who is not ready is not asked any more, so that no line may ever come to show that the disk is well again.
+func TestErr_HealsWithoutAnyLine(t *testing.T) {
+	for _, c := range failures {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				j, disk := onBadDisk(t, Options{Dir: dir})
+				head, size := j.Head(), segmentSize(t, dir)
+				disk.set(c.break_)
+				if _, err := j.Append(t.Context(), payload(99)); err == nil {
+					t.Fatal("the disk does not fail")
+				}
+				time.Sleep(3 * tryEvery) // the bubble's clock
+				if err := j.Err(); !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
+					t.Errorf("err %v while it lasts", err)
+				}
+				disk.set(c.fix)
+				time.Sleep(tryEvery + time.Millisecond)
+				if j.Err() != nil || j.Head() != head || segmentSize(t, dir) != size {
+					t.Errorf("err %v, head %+v, %d bytes, want none, %+v, %d", j.Err(), j.Head(), segmentSize(t, dir), head, size)
+				}
+				appendN(t, j, 3, 1)
+				closeJournal(t, j)
+				wantLines(t, dir, 3)
+			})
+		})
+	}
+}
+
+// TestErr_ATornTryIsNoLine: what a crash leaves of a try is cut off as any torn line is.
+func TestErr_ATornTryIsNoLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		j, disk := onBadDisk(t, Options{Dir: dir})
+		disk.set(func(d *badDisk) { d.short = 0 })
+		_, _ = j.Append(t.Context(), payload(99))
+		disk.set(func(d *badDisk) { d.short, d.failTruncate = -1, true })
+		time.Sleep(tryEvery + time.Millisecond) // written whole, and not cut off
+		if j.Err() == nil {
+			t.Error("no error of a try that is still there")
+		}
+		closeJournal(t, j)
+		j = openJournal(t, Options{Dir: dir})
+		if j.Recovered() == 0 {
+			t.Error("nothing was left behind: this shows nothing")
+		}
+		appendN(t, j, 3, 1)
+		closeJournal(t, j)
+		wantLines(t, dir, 3)
+	})
+}
+
+func segmentSize(t *testing.T, dir string) int64 {
+	t.Helper()
+	info, err := os.Stat(segmentPath(dir, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // TestQueue_SurvivesAFullDisk: a line that was taken is written when the disk allows, in order, and the queue is bounded meanwhile.

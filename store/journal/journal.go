@@ -173,7 +173,8 @@ func (j *Journal) Head() Head {
 	return j.head
 }
 
-// Err is why the last write failed; nil when the last write went well.
+// Err is why the last write failed; nil when the last write went well. After a failure the journal tries by itself every few seconds,
+// so that Err tells of the recovery without any line.
 func (j *Journal) Err() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

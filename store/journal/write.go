@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -15,6 +16,14 @@ const segmentMode = 0o600
 
 // retryAfter is how long queued lines wait after a failed write before they are tried again.
 const retryAfter = 100 * time.Millisecond
+
+const (
+	// tryEvery: after a failed write with nothing left to write, the writer tries one by itself, so that a journal that gets no more lines
+	// because its broker is not ready learns that the disk takes writes again.
+	tryEvery = 5 * time.Second
+	// tryBytes need blocks of their own.
+	tryBytes = 16 << 10
+)
 
 type call = store.Call[[]byte, Position]
 
@@ -41,10 +50,14 @@ type file interface {
 func (j *Journal) write(calls []*call) (again time.Duration) {
 	calls = append(j.w.pending, calls...)
 	if len(calls) == 0 {
-		return 0
+		return j.try()
 	}
 	err := j.persist(calls)
-	j.note(err)
+	head := j.head // only this goroutine changes it
+	if err == nil {
+		head = j.w.ends[len(j.w.ends)-1]
+	}
+	j.note(head, err)
 	j.w.pending = nil
 	for i, c := range calls {
 		switch {
@@ -59,19 +72,46 @@ func (j *Journal) write(calls []*call) (again time.Duration) {
 			c.Answer(Position{}, err)
 		}
 	}
-	if len(j.w.pending) > 0 {
+	switch {
+	case len(j.w.pending) > 0:
 		return retryAfter
+	case err != nil:
+		return tryEvery
 	}
 	return 0
 }
 
 // note makes the outcome of a write visible.
-func (j *Journal) note(err error) {
+func (j *Journal) note(head Head, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.failure = err; err == nil {
-		j.head = j.w.ends[len(j.w.ends)-1]
+	j.head, j.failure = head, err
+}
+
+// try finds out, while the last write is one that failed, whether writes succeed again: blanks without a line break, which are no line
+// wherever a crash leaves them, are written as lines are, and cut off.
+func (j *Journal) try() (again time.Duration) {
+	if j.failure == nil { // only this goroutine changes it
+		return 0
 	}
+	err := j.repair()
+	if err == nil {
+		err = j.rotate()
+	}
+	if err == nil {
+		j.w.dirty = true
+		_, err = j.w.file.WriteAt(bytes.Repeat([]byte(" "), tryBytes), j.w.size)
+		if err == nil {
+			err = j.w.file.Sync()
+		}
+		err = errors.Join(err, j.repair())
+	}
+	if err != nil {
+		j.note(j.head, fmt.Errorf("journal: %w: %w", store.ErrUnavailable, err))
+		return tryEvery
+	}
+	j.note(j.head, nil)
+	return 0
 }
 
 // persist returns nil when all lines are durable. Else none of them is, or will be: ErrUnavailable. Where even the cutting back
