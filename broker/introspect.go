@@ -57,7 +57,8 @@ func (r *request) refusePublic(context.Context) error {
 	return nil
 }
 
-// openToken leaves opened zero where the token is none of ours that lives.
+// openToken leaves opened zero where the token is none of ours that lives. To its revocation a dead one is open still: the call before
+// may have ended between the revocation and its line, and the retry has to write that line (P26).
 func (r *request) openToken(context.Context) error {
 	raw := r.in.Form.Get(paramToken)
 	if raw == "" {
@@ -68,7 +69,8 @@ func (r *request) openToken(context.Context) error {
 		return nil //nolint:nilerr // not a token: unknown
 	}
 	own, err := r.opener.OpenAccess(unverified, r.in.Now)
-	if err != nil {
+	dead := r.event.Kind == event.KindRevocation && errors.Is(err, revoke.ErrRevoked)
+	if err != nil && !dead {
 		if refusal := oauth.AsError(err); refusal.Code != oauth.CodeInvalidRequest {
 			return refusal // the revocations are too old to judge by: neither active nor inactive
 		}

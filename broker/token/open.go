@@ -64,7 +64,7 @@ func refuse(reason oauth.Reason, cause error) error {
 // issuer and keys, and are refused (P9). Judging the audience, and act, may_act and cnf, is the caller's work.
 //
 // The error is an *oauth.Error: invalid_request, or temporarily_unavailable when the revocations are too old to judge by, which
-// only a token that is good in all else can meet.
+// only a token that is good in all else can meet. With an error that wraps revoke.ErrRevoked comes what the dead token says.
 func (o *Opener) OpenAccess(u jose.Unverified, now time.Time) (Own, error) {
 	if u.Class() != jose.ClassAccessToken {
 		return Own{}, refuse(oauth.ReasonTokenClass, fmt.Errorf("want an access token, got class %v", u.Class()))
@@ -84,7 +84,7 @@ func (o *Opener) OpenAccess(u jose.Unverified, now time.Time) (Own, error) {
 	case errors.Is(err, revoke.ErrStale):
 		return Own{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonRevocationStale).Because(err)
 	case err != nil:
-		return Own{}, refuse(oauth.ReasonRevoked, err)
+		return own, refuse(oauth.ReasonRevoked, err)
 	}
 	return own, nil
 }

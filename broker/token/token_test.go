@@ -394,8 +394,11 @@ func TestP26_OwnTokensAreHeldAgainstRevocations(t *testing.T) {
 		_, err := h.open(t, m.Raw)
 		must(t, err)
 		must(t, h.revoked.Revoke(t.Context(), fact.kind, fact.id(m), start, start.Add(time.Hour)))
-		_, err = h.open(t, m.Raw)
+		own, err := h.open(t, m.Raw)
 		wantReason(t, string(fact.kind), err, oauth.CodeInvalidRequest, oauth.ReasonRevoked)
+		if own.JTI != m.JTI || own.ClientID != "gateway" {
+			t.Errorf("%s: the dead token says %+v", fact.kind, own)
+		}
 		if !errors.Is(err, revoke.ErrRevoked) {
 			t.Errorf("%s: %v does not wrap ErrRevoked", fact.kind, err)
 		}

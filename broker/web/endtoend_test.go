@@ -234,6 +234,23 @@ func TestP38_RevocationNotDurable(t *testing.T) {
 	h.engine.fail(nil)
 	h.journal.fail(errDisk)
 	h.checkRefusal(t, h.do(call{path: "/revoke", form: url.Values{"token": {token}}, header: as("gateway")}), want)
+	h.journal.fail(nil)
+	if a := h.do(call{path: "/introspect", form: url.Values{"token": {token}}, header: as("gateway")}); strings.TrimSpace(a.raw) != `{"active":false}` {
+		t.Errorf("revoked, not journalled: %s", a.raw)
+	}
+	told := func(l map[string]any) bool {
+		return l["kind"] == "revocation" && l["outcome"] == "done" && l["jti"] == claimsOf(t, token)["jti"] && l["upstream"] == "acme" && l["subject"] != nil
+	}
+	if slices.ContainsFunc(h.lines(), told) {
+		t.Fatal("a line before the retry")
+	}
+	h.checkRefusal(t, h.do(call{path: "/revoke", form: url.Values{"token": {token}}, header: as("orders-api")}), invalidRequest(400, oauth.ReasonGrantNotAllowed)) // dead, and not its own
+	if a := h.do(call{path: "/revoke", form: url.Values{"token": {token}}, header: as("gateway")}); a.status != http.StatusOK {
+		t.Errorf("retry: %d %s", a.status, a.raw)
+	}
+	if !slices.ContainsFunc(h.lines(), told) { // P26: the retry is the one that was answered
+		t.Error("a revocation answered 200 has no line")
+	}
 }
 
 func TestP45_CompromisedKeyKillsItsTokens(t *testing.T) {
