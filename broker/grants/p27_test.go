@@ -134,6 +134,35 @@ func TestP27_BadTokenBeforeStaleRevocations(t *testing.T) {
 	}
 }
 
+// Nobody is asked about a token with too little life left, whether it or its origin ends.
+func TestP27_TooLittleLifeBeforeVerification(t *testing.T) {
+	for left, late := range map[time.Duration]bool{-time.Second: true, 4 * time.Second: true, 5 * time.Second: false} {
+		end := noon.Add(left).Unix()
+		w := external(t)
+		w.payload["exp"] = end
+		upstreamFault(upstreams.ReasonUnavailable)(w)
+		if late {
+			w.want("invalid_request token_time")
+		} else {
+			w.want("temporarily_unavailable keys_unavailable")
+		}
+		for _, claim := range []string{"exp", "origin_exp"} {
+			w := ours(t)
+			w.payload["exp"], w.payload["origin_exp"] = noon.Add(time.Hour).Unix(), noon.Add(time.Hour).Unix()
+			w.payload[claim] = end
+			w.ownErr = oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonRevocationStale)
+			if late {
+				w.want("invalid_request token_time")
+			} else {
+				w.want("temporarily_unavailable revocation_stale")
+			}
+		}
+	}
+	w := external(t)
+	w.payload["exp"], w.payload["origin_exp"] = noon.Add(time.Hour).Unix(), noon.Unix() // an upstream's origin_exp means nothing here
+	w.want("partner-orders")
+}
+
 func TestP27_OwnTokensTimeBeforeTarget(t *testing.T) {
 	w := ours(t)
 	w.own.Expires = noon

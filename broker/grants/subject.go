@@ -33,6 +33,9 @@ func (a *attempt) verifyExternal(ctx context.Context) error {
 	if q.Anonymous && len(a.token.UnverifiedAudience()) != 1 { // P21; the verified one is the same
 		return invalid(oauth.ReasonTokenAudience, errors.New("anonymous, and the token has not exactly one audience"))
 	}
+	if err := a.lasts(false); err != nil {
+		return err
+	}
 	id, err := up.Verify(ctx, a.token, upstreams.Want{
 		Purpose: upstreams.PurposeExchange, Requester: q.ClientID, Now: a.req.Now, Claims: a.reads[up.Name()],
 	})
@@ -64,6 +67,9 @@ func (a *attempt) openOwn() error {
 	if !names(unverified, q) && !isOnly(unverified, a.Issuer) { // before what a stale revocation set could answer 503 to
 		return foreign
 	}
+	if err := a.lasts(true); err != nil {
+		return err
+	}
 	own, err := a.Own.OpenAccess(a.token, a.req.Now)
 	if err != nil {
 		return err
@@ -83,6 +89,21 @@ func (a *attempt) openOwn() error {
 	}
 	a.seen()
 	return a.subject.Fresh(a.req.Now)
+}
+
+// lasts refuses a token with too little life left (P18) before anybody is asked about it: that needs no key, so a 503 must not hide it
+// (P27). Nothing is verified yet; a time that is absent or none is left to the verification, after which Fresh judges again.
+func (a *attempt) lasts(own bool) error {
+	claims := a.token.UnverifiedClaims()
+	expires, err := claims.Time("exp")
+	if err != nil {
+		return nil //nolint:nilerr // see above
+	}
+	s := policy.Subject{Own: own, Expires: expires}
+	if own {
+		s.OriginExpires, _ = claims.Time("origin_exp")
+	}
+	return s.Fresh(a.req.Now)
 }
 
 // seen notes the verified subject for the journal.

@@ -389,6 +389,35 @@ func TestP27_KeysUnavailable(t *testing.T) {
 	h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(expired, "orders"), header: as("gateway")}), invalidRequest(400, oauth.ReasonTokenTime))
 }
 
+// What is left of a token (P18) is judged without any key.
+func TestP27_TooLittleLifeBeforeUnavailable(t *testing.T) {
+	t.Run("keys", func(t *testing.T) {
+		h := newHouse(t)
+		h.idp.Down(true)
+		for _, left := range []time.Duration{-3 * time.Second, 0, 3 * time.Second} { // all inside the leeway
+			token := h.partner(set("exp", h.clock().Add(left).Unix()))
+			h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(token, "orders"), header: as("gateway")}), invalidRequest(400, oauth.ReasonTokenTime))
+		}
+		long := h.partner(set("exp", h.clock().Add(5*time.Second).Unix()))
+		h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(long, "orders"), header: as("gateway")}), refused{503, oauth.CodeTemporarilyUnavailable, oauth.ReasonKeysUnavailable})
+	})
+	t.Run("revocations", func(t *testing.T) {
+		h := newHouse(t)
+		issue := func() string { // lives 16 s
+			short := h.partner(set("exp", h.clock().Add(16*time.Second).Unix()))
+			return h.do(call{path: "/token", form: exchangeForm(short, "orders"), header: as("gateway")}).text("access_token")
+		}
+		token := issue()
+		h.now.Add(11) // nobody runs the broker's loops here, so the revocation set ages; 5 s are left
+		h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(token, "billing"), header: as("orders-api")}), refused{503, oauth.CodeTemporarilyUnavailable, oauth.ReasonRevocationStale})
+		for range 2 { // 4 s are left, then -6 s
+			h.now.Add(1)
+			h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(token, "billing"), header: as("orders-api")}), invalidRequest(400, oauth.ReasonTokenTime))
+			h.now.Add(9)
+		}
+	})
+}
+
 func TestP27_RevocationsStale(t *testing.T) {
 	h := newHouse(t)
 	token := h.partner()
