@@ -63,7 +63,7 @@ func (r recorder) keyFetch(f keys.FetchOutcome) {
 	if f.Err != nil {
 		level = slog.LevelWarn
 	}
-	attrs := []slog.Attr{slog.String(event.AttrUpstream, f.Upstream), slog.String(event.AttrOutcome, f.Class), slog.Duration(event.AttrDuration, f.Duration)}
+	attrs := []slog.Attr{slog.String(event.AttrUpstream, f.Upstream), slog.String(event.AttrOutcome, f.Class), slog.Float64(event.AttrDuration, f.Duration.Seconds())}
 	if f.Err != nil {
 		attrs = append(attrs, slog.Any(event.AttrError, f.Err))
 	}

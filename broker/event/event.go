@@ -112,7 +112,7 @@ const (
 	AttrTarget     = "target"
 	AttrTargetKind = "target_kind"
 	AttrPeer       = "peer"
-	AttrDuration   = "duration"
+	AttrDuration   = "duration_seconds"
 	AttrError      = "error"
 	AttrRoute      = "route"
 	AttrStatus     = "status"
@@ -190,7 +190,7 @@ func (e *Event) Attrs() []slog.Attr {
 		a = append(a, slog.String(AttrPeer, e.Peer.String()))
 	}
 	if e.Duration > 0 {
-		a = append(a, slog.Duration(AttrDuration, e.Duration))
+		a = append(a, slog.Float64(AttrDuration, e.Duration.Seconds()))
 	}
 	if e.Err != nil {
 		a = append(a, slog.String(AttrError, e.Err.Error()))
