@@ -12,7 +12,6 @@ import (
 	"fedbroker/broker/clients"
 	"fedbroker/broker/event"
 	"fedbroker/broker/grants"
-	"fedbroker/broker/keyring"
 	"fedbroker/broker/limit"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
@@ -29,6 +28,7 @@ type request struct {
 	client    *clients.Client // nil: anonymous
 	grant     grants.Grant
 	authority policy.Authority
+	draft     token.Draft
 	minted    token.Minted
 	opened    token.Own // introspection and revocation: the token, if it is one
 	answer    []byte
@@ -45,8 +45,9 @@ var tokenSteps = [...]step{
 	(*request).limitRequester,
 	(*request).authorize,
 	(*request).limitSubject,
+	(*request).prepare,
 	(*request).spendOnce,
-	(*request).mint,
+	(*request).sign,
 	(*request).journalIssued,
 }
 
@@ -188,7 +189,13 @@ func (r *request) limitSubject(context.Context) error {
 	return r.limited(r.limits.Subject, r.authority.Subject())
 }
 
-// spendOnce comes after the policy allowed, so that a denial spends nothing, and before the token is minted, so that a crash in between
+// prepare comes before the spending: a token that would be too long, or that no key can sign, is a denial, too.
+func (r *request) prepare(context.Context) (err error) {
+	r.draft, err = r.minter.Prepare(r.authority)
+	return err
+}
+
+// spendOnce comes after all that can deny, so that a denial spends nothing, and before the token is signed, so that a crash in between
 // issues nothing (P24).
 func (r *request) spendOnce(ctx context.Context) error {
 	once, needed := r.authority.Spend()
@@ -202,11 +209,8 @@ func (r *request) spendOnce(ctx context.Context) error {
 	return notDurable(err)
 }
 
-func (r *request) mint(ctx context.Context) (err error) {
-	r.minted, err = r.minter.Mint(ctx, r.authority)
-	if errors.Is(err, keyring.ErrNoKey) {
-		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
-	}
+func (r *request) sign(context.Context) (err error) {
+	r.minted, err = r.draft.Sign()
 	return err
 }
 

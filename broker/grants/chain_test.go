@@ -70,7 +70,11 @@ func (h *house) exchange(subject string) (token.Minted, policy.Authority, error)
 	if err != nil {
 		return token.Minted{}, a, err
 	}
-	m, err := h.minter.Mint(context.Background(), a)
+	d, err := h.minter.Prepare(a)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	m, err := d.Sign()
 	if err != nil {
 		h.t.Fatal(err)
 	}

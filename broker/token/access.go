@@ -1,7 +1,6 @@
 package token
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,6 +21,9 @@ const typAccess = "at+jwt"
 // accessAlg signs access tokens, whoever they are for (P34).
 const accessAlg = keyring.ES256
 
+// accessSignature is the length of its signatures, in bytes (RFC 7518 section 3.4).
+const accessSignature = 64
+
 // Minted is a token of ours as it leaves, and what the journal says of it.
 type Minted struct {
 	Raw      string
@@ -31,31 +33,59 @@ type Minted struct {
 	Expires  time.Time
 }
 
-// Mint makes the access token (RFC 9068) that an Authority allows: at+jwt under the key that signs now.
+// Draft is an access token that is written and measured but not signed: good for nobody yet.
+type Draft struct {
+	minter *Minter
+	head   *header
+	buf    *buffers // nil after Sign
+	out    Minted
+}
+
+// Prepare writes the access token (RFC 9068) that an Authority allows, at+jwt under the key that signs now, as far as it can fail for
+// what is in it: what must not happen for a token that never comes to be, like spending, belongs between Prepare and Sign. A Draft
+// may be dropped.
 //
 // An aud of one name is a string, of several a list (RFC 7519 section 4.1.3 allows both): many verifiers take only a string.
 // An Authority without scopes makes a token without scope.
 //
 // Errors: an *oauth.Error (temporarily_unavailable while no key signs, invalid_request for a token that would be too long); any
 // other is a bug.
-func (m *Minter) Mint(_ context.Context, a policy.Authority) (Minted, error) {
+func (m *Minter) Prepare(a policy.Authority) (Draft, error) {
 	if a.IsZero() {
-		return Minted{}, errors.New("mint: an authority that nothing made")
+		return Draft{}, errors.New("mint: an authority that nothing made")
 	}
 	key, err := m.o.Keyring.Signing(accessAlg)
 	if err != nil {
-		return Minted{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
+		return Draft{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
 	}
-	out := Minted{JTI: store.NewKey(a.IssuedAt()), KeyID: key.ID, IssuedAt: a.IssuedAt(), Expires: a.Expires()}
-	b := m.spare.Get().(*buffers)
-	defer m.release(b)
-	if b.payload, err = appendAccess(b.payload[:0], m.o.Issuer, &out, &a); err != nil {
+	d := Draft{
+		minter: m, head: headerOf(&m.access, typAccess, key), buf: m.spare.Get().(*buffers),
+		out: Minted{JTI: store.NewKey(a.IssuedAt()), KeyID: key.ID, IssuedAt: a.IssuedAt(), Expires: a.Expires()},
+	}
+	d.buf.payload, err = appendAccess(d.buf.payload[:0], m.o.Issuer, &d.out, &a)
+	if err == nil {
+		err = d.buf.fits(d.head, accessSignature)
+	}
+	if err != nil {
+		m.release(d.buf)
+		return Draft{}, fmt.Errorf("mint: %w", err)
+	}
+	return d, nil
+}
+
+// Sign makes the token of a Draft, once. Every error is a fault of ours.
+func (d *Draft) Sign() (Minted, error) {
+	if d.buf == nil {
+		return Minted{}, errors.New("mint: a draft that is signed already, or that nothing prepared")
+	}
+	buf := d.buf
+	d.buf = nil
+	defer d.minter.release(buf)
+	var err error
+	if d.out.Raw, err = buf.sign(d.head); err != nil {
 		return Minted{}, fmt.Errorf("mint: %w", err)
 	}
-	if out.Raw, err = b.sign(headerOf(&m.access, typAccess, key)); err != nil {
-		return Minted{}, fmt.Errorf("mint: %w", err)
-	}
-	return out, nil
+	return d.out, nil
 }
 
 // appendAccess writes the claims: those of RFC 9068 section 2.2, ours, and the ones that the rule releases.

@@ -61,6 +61,16 @@ func (m *Minter) release(b *buffers) {
 	}
 }
 
+// fits refuses a token that would be too long under h: nobody, not even we, would open it. What makes it long are claims of the subject
+// and what mappers made of them. signature is the length of the signature to come, in bytes.
+func (b *buffers) fits(h *header, signature int) error {
+	b64 := base64.RawURLEncoding
+	if size := len(h.encoded) + b64.EncodedLen(len(b.payload)) + len(".") + b64.EncodedLen(signature); size > jose.MaxToken {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonMapping).Because(fmt.Errorf("token of %d bytes, at most %d", size, jose.MaxToken))
+	}
+	return nil
+}
+
 // sign makes the compact serialization (RFC 7515 section 7.1) of b.payload under h.
 func (b *buffers) sign(h *header) (string, error) {
 	b.token = append(b.token[:0], h.encoded...)
@@ -71,9 +81,5 @@ func (b *buffers) sign(h *header) (string, error) {
 	}
 	b.token = append(b.token, '.')
 	b.token = base64.RawURLEncoding.AppendEncode(b.token, b.signature)
-	if len(b.token) > jose.MaxToken {
-		// Nobody, not even we, would open it. What makes it long are claims of the subject and what mappers made of them.
-		return "", oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonMapping).Because(fmt.Errorf("token of %d bytes, at most %d", len(b.token), jose.MaxToken))
-	}
 	return string(b.token), nil
 }

@@ -113,9 +113,18 @@ func ofSubject(t testing.TB, full bool, claims map[string]any, audiences ...stri
 	return a
 }
 
+// mint goes both steps at once.
+func mint(m *token.Minter, a policy.Authority) (token.Minted, error) {
+	d, err := m.Prepare(a)
+	if err != nil {
+		return token.Minted{}, err
+	}
+	return d.Sign()
+}
+
 func (h *house) mint(t testing.TB, a policy.Authority) token.Minted {
 	t.Helper()
-	m, err := h.minter.Mint(t.Context(), a)
+	m, err := mint(h.minter, a)
 	must(t, err)
 	return m
 }
@@ -429,13 +438,13 @@ func TestMarkersAreTold(t *testing.T) {
 
 func TestMintRefuses(t *testing.T) {
 	h := newHouse(t)
-	if m, err := h.minter.Mint(t.Context(), policy.Authority{}); err == nil {
+	if m, err := mint(h.minter, policy.Authority{}); err == nil {
 		t.Errorf("an authority that nothing made became %+v", m)
 	}
 	long := strings.Repeat("a", jose.MaxToken)
-	_, err := h.minter.Mint(t.Context(), ofSubject(t, false, map[string]any{"long": long}, "orders"))
+	_, err := mint(h.minter, ofSubject(t, false, map[string]any{"long": long}, "orders"))
 	wantReason(t, "a token that nobody would open", err, oauth.CodeInvalidRequest, oauth.ReasonMapping)
-	if _, err := h.minter.Mint(t.Context(), ofSubject(t, false, map[string]any{"bad": struct{}{}}, "orders")); err == nil {
+	if _, err := mint(h.minter, ofSubject(t, false, map[string]any{"bad": struct{}{}}, "orders")); err == nil {
 		t.Error("a claim of no JSON type was minted")
 	}
 	h.mint(t, ofClient(t)) // none of these left anything behind
@@ -447,10 +456,38 @@ func TestMintRefuses(t *testing.T) {
 	must(t, err)
 	ring, err := keyring.Open(t.Context(), keyring.Options{Engine: e, Sealing: seal, Algorithms: []string{keyring.EdDSA}})
 	must(t, err)
-	_, err = token.NewMinter(token.MinterOptions{Issuer: issuer, Keyring: ring}).Mint(t.Context(), ofClient(t))
+	_, err = mint(token.NewMinter(token.MinterOptions{Issuer: issuer, Keyring: ring}), ofClient(t))
 	wantReason(t, "no key", err, oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable)
 	if _, err := token.NewOpener(token.OpenerOptions{Issuer: issuer, Keyring: ring}); err == nil {
 		t.Error("an opener without revocations")
+	}
+}
+
+// The length is judged before the signature exists, and to the byte.
+func TestMintMeasuresExactly(t *testing.T) {
+	h := newHouse(t)
+	longest := 0
+	for n := jose.MaxToken * 3 / 4; longest == 0; n-- {
+		if m, err := mint(h.minter, ofSubject(t, false, map[string]any{"long": strings.Repeat("a", n)}, "orders")); err == nil {
+			longest = len(m.Raw)
+		}
+	}
+	if longest > jose.MaxToken || longest < jose.MaxToken-1 { // base64url has no text of each length
+		t.Errorf("the longest token has %d bytes, want %d", longest, jose.MaxToken)
+	}
+}
+
+func TestDraftSignsOnce(t *testing.T) {
+	h := newHouse(t)
+	d, err := h.minter.Prepare(ofClient(t))
+	must(t, err)
+	m, err := d.Sign()
+	must(t, err)
+	if again, err := d.Sign(); err == nil {
+		t.Errorf("%+v, and again %+v", m, again)
+	}
+	if m, err := new(token.Draft).Sign(); err == nil {
+		t.Errorf("of nothing came %+v", m)
 	}
 }
 
@@ -463,7 +500,7 @@ func TestMintByManyKeepsTokensApart(t *testing.T) {
 			tenant := strings.Repeat(fmt.Sprint(i), 200*i)
 			a := ofSubject(t, false, map[string]any{"tenant": tenant}, "orders")
 			for range 50 {
-				m, err := h.minter.Mint(t.Context(), a)
+				m, err := mint(h.minter, a)
 				if err != nil {
 					t.Error(err)
 					return

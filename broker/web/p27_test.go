@@ -379,6 +379,20 @@ func TestP24_DenialSpendsNothing(t *testing.T) {
 	}
 }
 
+func TestP24_TokenTooLongSpendsNothing(t *testing.T) {
+	h := newHouse(t)
+	roles := make([]string, 1550) // "acme:" before each takes the result over the limit that the subject token keeps
+	for i := range roles {
+		roles[i] = fmt.Sprintf("r%d", i)
+	}
+	named := set("jti", "one")
+	h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(h.partner(named, set("roles", roles)), "vault"), header: as("gateway")}), invalidRequest(400, oauth.ReasonMapping))
+	if a := h.do(call{path: "/token", form: exchangeForm(h.partner(named), "vault"), header: as("gateway")}); a.status != http.StatusOK {
+		t.Fatalf("after a token that was too long: %d %s", a.status, a.raw)
+	}
+	h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(h.partner(named), "vault"), header: as("gateway")}), invalidRequest(400, oauth.ReasonReplay))
+}
+
 func TestP27_KeysUnavailable(t *testing.T) {
 	h := newHouse(t)
 	h.idp.Down(true)
