@@ -141,7 +141,7 @@ func TestLineage_TheSeventeenthAncestorIsRefused(t *testing.T) {
 	wantReason(t, err, oauth.CodeInvalidRequest, oauth.ReasonLineage)
 }
 
-// Whatever of a token's descent is revoked, nothing more comes of it.
+// Whatever of a token's descent is revoked, nothing more comes of it; also where the revocation is of a time before the descendants were made.
 func TestP26_RevokedAncestorEndsTheChain(t *testing.T) {
 	for kind, id := range map[revoke.Kind]func(first token.Minted) string{
 		revoke.KindToken:    func(first token.Minted) string { return first.JTI },
@@ -154,13 +154,18 @@ func TestP26_RevokedAncestorEndsTheChain(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			h := newHouse(t)
 			first, _ := h.mustExchange(h.token())
+			before := h.now
+			h.now = h.now.Add(2 * time.Second)
 			second, _ := h.mustExchange(first.Raw)
+			h.now = h.now.Add(2 * time.Second)
 			third, _ := h.mustExchange(second.Raw)
-			if err := h.revoked.Revoke(t.Context(), kind, id(first), h.now, h.now.Add(time.Hour)); err != nil {
+			if err := h.revoked.Revoke(t.Context(), kind, id(first), before, h.now.Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
-			_, _, err := h.exchange(third.Raw)
-			wantReason(t, err, oauth.CodeInvalidRequest, oauth.ReasonRevoked)
+			for _, m := range []token.Minted{first, second, third} {
+				_, _, err := h.exchange(m.Raw)
+				wantReason(t, err, oauth.CodeInvalidRequest, oauth.ReasonRevoked)
+			}
 		})
 	}
 }

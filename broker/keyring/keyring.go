@@ -325,6 +325,10 @@ func (k *Keyring) Rotate(ctx context.Context) ([]Info, error) {
 	return k.List(), nil
 }
 
+// compromisedFor is how long what a compromised key signed is remembered at least: no configuration, neither this one nor the one under which its
+// tokens and their descendants were made, lets a token live longer than 24 h.
+const compromisedFor = 48 * time.Hour
+
 // Compromise takes a key out of use: what descends from its tokens is revoked, it leaves the JWKS and verifies nothing, and
 // where it signed, a new key signs at once. It returns all keys. It can be repeated, and has to be after an error: the
 // revocation comes first, so that what is half done refuses too much and never too little. ErrUnknownKey if there is no such key.
@@ -336,7 +340,7 @@ func (k *Keyring) Compromise(ctx context.Context, kid string) ([]Info, error) {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownKey, kid)
 	}
 	if k.o.Revoke != nil {
-		if err := k.o.Revoke(ctx, kid, k.o.Now().Add(k.plan.outlive)); err != nil {
+		if err := k.o.Revoke(ctx, kid, k.o.Now().Add(max(compromisedFor, k.plan.outlive))); err != nil {
 			return nil, fmt.Errorf("revoke what key %s signed: %w", kid, err)
 		}
 	}

@@ -387,8 +387,8 @@ func TestP45_CompromisedKey(t *testing.T) {
 		var revoked []string
 		o := keyring.Options{Engine: e, KeepRetired: time.Hour, Revoke: func(_ context.Context, kid string, until time.Time) error {
 			revoked = append(revoked, kid)
-			if until.Before(time.Now().Add(outlive)) {
-				t.Errorf("revocation ends at %v, before the longest token does", until)
+			if until.Before(time.Now().Add(24 * time.Hour)) { // whatever this configuration's longest token is
+				t.Errorf("revocation ends at %v, before the longest token of any configuration does", until)
 			}
 			return nil
 		}}

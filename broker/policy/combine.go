@@ -187,14 +187,11 @@ func (d Decision) lineage(a *Authority) error {
 	if a.rule != "" {
 		own.Rules = []string{a.rule}
 	}
-	if !d.requester.Anonymous {
-		own.Clients = []string{d.requester.ClientID}
-	}
 	if d.subject == nil {
 		a.lin = own
 		return nil
 	}
-	ancestry, err := d.subject.Facts.Ancestry()
+	ancestry, err := d.subject.Facts.Ancestry(d.subject.IssuedAt)
 	if err == nil {
 		a.lin, err = revoke.Union(ancestry, own)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -22,6 +24,11 @@ type Lineage struct {
 	Families  []string
 	Subjects  []string // broker subjects
 	Upstreams []string // names
+
+	// When the chain began, in unix seconds; 0 for a token without ancestors. A revocation that is limited in time ("issued at or before")
+	// is held against the ancestor that bears the name, not against the descendant, which is always younger.
+	Since int64 // the earliest iat of all ancestors, an external token's included
+	Own   int64 // the earliest iat of those that are ours
 }
 
 // lists are the members of the claim in the order in which they are written.
@@ -45,7 +52,26 @@ func (l Lineage) IsZero() bool {
 			return false
 		}
 	}
-	return true
+	return l.Since == 0 && l.Own == 0
+}
+
+// times are the members of the claim that hold a time.
+func (l *Lineage) times() [2]struct {
+	name string
+	at   *int64
+} {
+	return [...]struct {
+		name string
+		at   *int64
+	}{{"iat", &l.Since}, {"own", &l.Own}}
+}
+
+// earliest of two times; 0 is none.
+func earliest(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // Union returns what any of the lineages names. It wraps ErrTooManyAncestors where that is more than a token may carry.
@@ -56,6 +82,7 @@ func Union(all ...Lineage) (Lineage, error) {
 		for j, list := range all[i].lists() {
 			*into[j].ids = merge(*into[j].ids, *list.ids)
 		}
+		sum.Since, sum.Own = earliest(sum.Since, all[i].Since), earliest(sum.Own, all[i].Own)
 	}
 	if n := len(sum.Tokens); n > MaxAncestors {
 		return Lineage{}, fmt.Errorf("%w: %d, at most %d", ErrTooManyAncestors, n, MaxAncestors)
@@ -110,6 +137,16 @@ func ParseLineage(claim any) (Lineage, error) {
 		slices.Sort(ids)
 		*list.ids = slices.Compact(ids)
 	}
+	for _, t := range l.times() {
+		member, present := members[t.name]
+		if !present {
+			continue
+		}
+		known++
+		if *t.at, ok = member.(int64); !ok || *t.at <= 0 {
+			return Lineage{}, fmt.Errorf("lin.%s: want seconds above 0", t.name)
+		}
+	}
 	if known != len(members) {
 		return Lineage{}, errors.New("lin: a member that is not known")
 	}
@@ -140,13 +177,22 @@ func (f Facts) own() Lineage {
 	return Lineage{Tokens: one(f.TokenID), Clients: one(f.ClientID), Subjects: one(f.Subject), Upstreams: one(f.Upstream), Kids: one(f.Kid)}
 }
 
-// Ancestry is what every descendant of the token carries: its lineage and its own names. It wraps ErrTooManyAncestors.
-func (f Facts) Ancestry() (Lineage, error) { return Union(f.Lineage, f.own()) }
+// Ancestry is what every descendant of the token, issued at iat, carries: its lineage, its own names, and when the chain began. It wraps
+// ErrTooManyAncestors.
+func (f Facts) Ancestry(iat time.Time) (Lineage, error) {
+	own := f.own()
+	own.Since = iat.Unix()
+	if f.Kid != "" {
+		own.Own = own.Since
+	}
+	return Union(f.Lineage, own)
+}
 
 // AppendLineage appends the claim lin of the token as JSON. Names that the token carries in other claims are left out: who
 // opens it finds them there. An id that is not UTF-8 is an error.
 func (f Facts) AppendLineage(dst []byte) ([]byte, error) {
-	carried := [...]string{f.TokenID, "", f.ClientID, f.Kid, "", "", f.Subject, f.Upstream} // in the order of lists
+	// In the order of lists. An ancestor's client stays even if it is the token's own, too: a revocation is held against each in its time.
+	carried := [...]string{f.TokenID, "", "", f.Kid, "", "", f.Subject, f.Upstream}
 	separator := byte('{')
 	start := len(dst)
 	for i, list := range f.Lineage.lists() {
@@ -167,6 +213,13 @@ func (f Facts) AppendLineage(dst []byte) ([]byte, error) {
 		}
 		if within == ',' {
 			dst = append(dst, ']')
+		}
+	}
+	for _, t := range f.Lineage.times() {
+		if *t.at != 0 {
+			dst = append(append(append(dst, separator, '"'), t.name...), `":`...)
+			dst = strconv.AppendInt(dst, *t.at, 10)
+			separator = ','
 		}
 	}
 	if len(dst) == start {

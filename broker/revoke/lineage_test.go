@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -27,6 +28,8 @@ func lineages() *rapid.Generator[revoke.Lineage] {
 		if err != nil {
 			t.Fatal(err)
 		}
+		at := rapid.Int64Range(0, 3) // 0: none
+		l.Since, l.Own = at.Draw(t, "since"), at.Draw(t, "own")
 		return l
 	})
 }
@@ -86,13 +89,19 @@ func TestLineageGoesThroughTheWire(t *testing.T) {
 		if err := json.Unmarshal(wire[1:], &claim); err != nil {
 			t.Fatalf("%s: %v", wire, err)
 		}
+		members := claim.(map[string]any)
+		for name, v := range members { // as jose reads numbers
+			if n, ok := v.(float64); ok {
+				members[name] = int64(n)
+			}
+		}
 		back, err := revoke.ParseLineage(claim)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sent, errSent := f.Ancestry()
+		sent, errSent := f.Ancestry(start)
 		f.Lineage = back
-		got, errGot := f.Ancestry()
+		got, errGot := f.Ancestry(start)
 		if errSent != nil || errGot != nil {
 			t.Fatal(errSent, errGot)
 		}
@@ -109,9 +118,10 @@ func TestLineageWireForm(t *testing.T) {
 		{"nothing", revoke.Facts{TokenID: "j"}, `{}`},
 		{"what other claims say is left out", revoke.Facts{TokenID: "j", ClientID: "c", Kid: "k", Subject: "s", Upstream: "u",
 			Lineage: revoke.Lineage{Tokens: []string{"p"}, Rules: []string{"r"}, Clients: []string{"c"}, Kids: []string{"k"}, Subjects: []string{"s"}, Upstreams: []string{"u"}}},
-			`{"tok":["p"],"rul":["r"]}`},
+			`{"tok":["p"],"rul":["r"],"cli":["c"]}`},
 		{"a rule of a client's name stays", revoke.Facts{ClientID: "x", Lineage: revoke.Lineage{Rules: []string{"x"}, Sessions: []string{"x"}, Families: []string{"x"}}},
 			`{"rul":["x"],"ses":["x"],"fam":["x"]}`},
+		{"when the chain began", revoke.Facts{Lineage: revoke.Lineage{Tokens: []string{"p"}, Since: 5, Own: 7}}, `{"tok":["p"],"iat":5,"own":7}`},
 		{"all of it", token,
 			`{"tok":["parent-1"],"rul":["rule-1"],"cli":["front"],"kid":["key-0"],"ses":["session-1"],"fam":["family-1"],"sub":["acme|actor"],"ups":["other"]}`},
 	} {
@@ -137,7 +147,7 @@ func TestP26_MoreThan16AncestorsAreRefused(t *testing.T) {
 	if l, err := revoke.Union(full, revoke.Lineage{Tokens: []string{"q"}}); !errors.Is(err, revoke.ErrTooManyAncestors) || !l.IsZero() {
 		t.Errorf("17: %+v, %v", l, err)
 	}
-	if _, err := (revoke.Facts{TokenID: "q", Lineage: full}).Ancestry(); !errors.Is(err, revoke.ErrTooManyAncestors) {
+	if _, err := (revoke.Facts{TokenID: "q", Lineage: full}).Ancestry(start); !errors.Is(err, revoke.ErrTooManyAncestors) {
 		t.Errorf("a child of a token with 16: %v", err)
 	}
 	var claim []any
@@ -160,5 +170,59 @@ func TestParseLineageRefuses(t *testing.T) {
 	}
 	if l, err := revoke.ParseLineage(nil); err != nil || !l.IsZero() {
 		t.Errorf("absent: %+v, %v", l, err)
+	}
+}
+
+func TestP26_AncestryKnowsWhenTheChainBegan(t *testing.T) {
+	external := revoke.Facts{TokenID: "e", Subject: "acme|alice", Upstream: "acme"}
+	first, err := external.Ancestry(start)
+	must(t, err)
+	if first.Since != start.Unix() || first.Own != 0 {
+		t.Errorf("after an external token: since %d, own %d; want %d and none", first.Since, first.Own, start.Unix())
+	}
+	ours := revoke.Facts{TokenID: "j", Kid: "k", Lineage: first}
+	second, err := ours.Ancestry(start.Add(time.Minute))
+	must(t, err)
+	if second.Since != start.Unix() || second.Own != start.Add(time.Minute).Unix() {
+		t.Errorf("after one of ours: since %d, own %d; want %d and a minute later", second.Since, second.Own, start.Unix())
+	}
+	later, err := revoke.Facts{TokenID: "l", Kid: "k", Lineage: second}.Ancestry(start.Add(time.Hour))
+	must(t, err)
+	if later.Since != second.Since || later.Own != second.Own {
+		t.Errorf("the chain began anew: %+v", later)
+	}
+}
+
+// A revocation of a time is held against the ancestor that bears the name. What the token itself adds, its client and its rule, counts
+// from the first token of ours: an external token that is older than the revocation of a rule may be exchanged by that rule again.
+func TestP26_DescendantOfARevokedAncestorIsDead(t *testing.T) {
+	young := start.Add(time.Minute)
+	for _, test := range []struct {
+		name       string
+		kind       revoke.Kind
+		id         string
+		since, own time.Time
+		want       error
+	}{
+		{"subject, external ancestor older", revoke.KindSubject, "acme|alice", start, time.Time{}, revoke.ErrRevoked},
+		{"upstream, external ancestor older", revoke.KindUpstream, "acme", start, time.Time{}, revoke.ErrRevoked},
+		{"subject of an actor, ancestor older", revoke.KindSubject, "acme|actor", start, start, revoke.ErrRevoked},
+		{"rule, own ancestor older", revoke.KindRule, "rule-1", start, start, revoke.ErrRevoked},
+		{"client, own ancestor older", revoke.KindClient, "front", start, start, revoke.ErrRevoked},
+		{"rule, only the external ancestor older", revoke.KindRule, "rule-1", start, time.Time{}, nil},
+		{"client of the token itself, younger", revoke.KindClient, "gateway", start, start, nil},
+		{"subject, whole chain younger", revoke.KindSubject, "acme|alice", young, young, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClock()
+			s := open(t, revoke.Options{Engine: memory(t, c.Now), Now: c.Now})
+			must(t, s.Revoke(t.Context(), test.kind, test.id, start, start.Add(time.Hour)))
+			f := token
+			f.Lineage.Since = test.since.Unix()
+			if !test.own.IsZero() {
+				f.Lineage.Own = test.own.Unix()
+			}
+			want(t, "a descendant", s.Check(f, young), test.want)
+		})
 	}
 }

@@ -233,7 +233,7 @@ func (s *Set) write(ctx context.Context, r record, until time.Time) error {
 		if s.covers(&fresh) {
 			return nil
 		}
-		if s.Len() >= s.o.MaxEntries {
+		if s.Len() >= s.room(r.Kind) {
 			return ErrFull
 		}
 		number := fmt.Appendf(nil, numberForm, s.number+1)
@@ -254,6 +254,15 @@ func (s *Set) write(ctx context.Context, r record, until time.Time) error {
 			return err
 		}
 	}
+}
+
+// room is how many entries there may be for one more of a kind. Clients revoke tokens, as many as they are issued: a part of the set that
+// they can't fill is kept for what an operator needs then, which is to revoke the client, or a key.
+func (s *Set) room(kind Kind) int {
+	if kind == KindToken {
+		return s.o.MaxEntries / 10 * 9
+	}
+	return s.o.MaxEntries
 }
 
 // covers says that what is in memory, and so in the store, kills as much for as long.

@@ -334,11 +334,14 @@ func TestForgottenWhenNoTokenIsLeft(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	c := newClock()
-	s := open(t, revoke.Options{Engine: memory(t, c.Now), Now: c.Now, MaxEntries: 2})
+	s := open(t, revoke.Options{Engine: memory(t, c.Now), Now: c.Now, MaxEntries: 10})
 	later := start.Add(time.Hour)
-	must(t, s.Revoke(t.Context(), revoke.KindToken, "a", start, later))
-	must(t, s.Revoke(t.Context(), revoke.KindToken, "b", start, later))
-	want(t, "one too many", s.Revoke(t.Context(), revoke.KindToken, "c", start, later), revoke.ErrFull)
+	for _, id := range strings.Split("abcdefghi", "") {
+		must(t, s.Revoke(t.Context(), revoke.KindToken, id, start, later))
+	}
+	want(t, "a token beyond nine tenths", s.Revoke(t.Context(), revoke.KindToken, "j", start, later), revoke.ErrFull)
+	must(t, s.Revoke(t.Context(), revoke.KindClient, "flooding", start, later)) // what an operator does about it
+	want(t, "one too many", s.Revoke(t.Context(), revoke.KindKey, "c", start, later), revoke.ErrFull)
 	want(t, "one that is there", s.Revoke(t.Context(), revoke.KindToken, "a", start, later), nil)
 	for _, test := range []struct {
 		name string

@@ -90,31 +90,35 @@ func (n *names) sweep(now int64) {
 	}
 }
 
-// Check says whether a token is dead: ErrRevoked if any of its facts is revoked with a time at or after iat, ErrStale if the
-// set is too old to tell. It takes no lock and reads no store.
+// Check says whether a token is dead: ErrRevoked if any of its facts is revoked with a time at or after the iat of the token that
+// bears it, ErrStale if the set is too old to tell. Where the lineage knows only when the chain began, that counts: rather one
+// token too many. It takes no lock and reads no store.
 func (s *Set) Check(f Facts, iat time.Time) error {
 	if err := s.Fresh(); err != nil {
 		return err
 	}
+	l := &f.Lineage
 	at := iat.Unix()
+	since, own := earliest(at, l.Since), earliest(at, l.Own)
 	for _, one := range [...]struct {
 		kind int
 		id   string
-	}{{atToken, f.TokenID}, {atKey, f.Kid}, {atClient, f.ClientID}, {atSubject, f.Subject}, {atUpstream, f.Upstream}} {
-		if s.names[one.kind].revoked(s.seed, one.id, at) {
+		at   int64
+	}{{atToken, f.TokenID, at}, {atKey, f.Kid, at}, {atClient, f.ClientID, at}, {atSubject, f.Subject, since}, {atUpstream, f.Upstream, since}} {
+		if s.names[one.kind].revoked(s.seed, one.id, one.at) {
 			return fmt.Errorf("%w: its %s", ErrRevoked, kinds[one.kind])
 		}
 	}
-	l := &f.Lineage
 	for _, many := range [...]struct {
 		kind int
 		ids  []string
+		at   int64
 	}{
-		{atToken, l.Tokens}, {atRule, l.Rules}, {atClient, l.Clients}, {atKey, l.Kids},
-		{atSession, l.Sessions}, {atFamily, l.Families}, {atSubject, l.Subjects}, {atUpstream, l.Upstreams},
+		{atToken, l.Tokens, at}, {atRule, l.Rules, own}, {atClient, l.Clients, own}, {atKey, l.Kids, at},
+		{atSession, l.Sessions, at}, {atFamily, l.Families, at}, {atSubject, l.Subjects, since}, {atUpstream, l.Upstreams, since},
 	} {
 		for _, id := range many.ids {
-			if s.names[many.kind].revoked(s.seed, id, at) {
+			if s.names[many.kind].revoked(s.seed, id, many.at) {
 				return fmt.Errorf("%w: a %s of its lineage", ErrRevoked, kinds[many.kind])
 			}
 		}

@@ -203,7 +203,7 @@ func TestExchangedToken(t *testing.T) {
 	for name, want := range map[string]any{
 		"aud": []any{"orders", "billing"}, "scope": "orders.read orders.write", "sub": "acme|alice", "acr": "mfa", "amr": []any{"pwd", "otp"},
 		"auth_time": float64(start.Add(-time.Hour).Unix()), "exp": float64(start.Add(5 * time.Minute).Unix()), "origin_exp": float64(start.Add(5 * time.Minute).Unix()),
-		"groups": []any{"acme:orders"}, "tenant": "acme", "lin": map[string]any{"tok": []any{"external-1"}, "rul": []any{"partner"}},
+		"groups": []any{"acme:orders"}, "tenant": "acme", "lin": map[string]any{"tok": []any{"external-1"}, "rul": []any{"partner"}, "iat": float64(start.Unix())},
 	} {
 		if !reflect.DeepEqual(got[name], want) {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
@@ -211,11 +211,11 @@ func TestExchangedToken(t *testing.T) {
 	}
 	own, err := h.open(t, m.Raw)
 	must(t, err)
-	ancestry, err := own.Facts.Ancestry()
+	ancestry, err := own.Facts.Ancestry(own.IssuedAt)
 	must(t, err)
 	want := revoke.Lineage{
 		Tokens: []string{m.JTI, "external-1"}, Rules: []string{"partner"}, Clients: []string{"gateway"}, Kids: []string{m.KeyID},
-		Subjects: []string{"acme|alice"}, Upstreams: []string{"acme"},
+		Subjects: []string{"acme|alice"}, Upstreams: []string{"acme"}, Since: start.Unix(), Own: start.Unix(),
 	}
 	if !reflect.DeepEqual(ancestry, want) {
 		t.Errorf("what its descendants carry: %+v, want %+v", ancestry, want)
@@ -255,7 +255,7 @@ func TestOpenReadsWhatMintWrote(t *testing.T) {
 		IssuedAt: m.IssuedAt.Local(), Expires: m.Expires.Local(), OriginExpires: m.Expires.Local(), AuthTime: start.Add(-time.Hour).Local(),
 		ACR: "mfa", AMR: []string{"pwd", "otp"}, UpstreamName: "acme",
 		Facts: revoke.Facts{TokenID: m.JTI, ClientID: "gateway", Subject: "acme|alice", Upstream: "acme", Kid: m.KeyID,
-			Lineage: revoke.Lineage{Tokens: []string{"external-1"}, Rules: []string{"partner"}}},
+			Lineage: revoke.Lineage{Tokens: []string{"external-1"}, Rules: []string{"partner"}, Since: start.Unix()}},
 	}
 	if !reflect.DeepEqual(own, want) {
 		t.Errorf("opened %+v\nwant   %+v", own, want)
