@@ -35,7 +35,8 @@ func (a *app) check() *cobra.Command {
 		Use:   "check",
 		Short: "Judge the configuration and print what it means",
 		Long: `Reads the configuration, compiles every mapper and rule, reports every mistake at once with its line, and prints
-the effective configuration: every default written, every secret redacted. It opens no store and no connection.`,
+the effective configuration: every default written, every secret redacted. It opens no store and no connection, and a secret or
+certificate file that is not there is a warning only, so that it can judge where secrets are not; serve refuses to start then.`,
 		Example: `  fedbroker check
   fedbroker check --config /etc/fedbroker/fedbroker.yaml --output json`,
 		Args: cobra.NoArgs,
@@ -45,7 +46,7 @@ the effective configuration: every default written, every secret redacted. It op
 }
 
 func (a *app) judge() error {
-	c, err := a.load()
+	c, err := a.load(config.Options{MayLack: true})
 	problems, wrong := errors.AsType[*config.Error](err)
 	if err != nil && !wrong {
 		return err

@@ -46,7 +46,9 @@ var rungs = map[string]int{
 	"broker/web/admin":       6,
 	"cmd/fedbroker":          7,
 	"cmd/fedbroker/config":   7,
-	"cmd/fedbroker/demo":     7,
+
+	"cmd/fedbroker/config/nearest": 7,
+	"cmd/fedbroker/demo":           7,
 }
 
 // importers names the only packages that may import a restricted one.

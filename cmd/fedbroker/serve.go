@@ -28,8 +28,8 @@ Upstreams that are down keep nothing from starting; /readyz on the admin listene
 }
 
 // load reads and judges the configuration that --config names.
-func (a *app) load() (*config.Loaded, error) {
-	c, err := config.Load(a.config, config.Options{})
+func (a *app) load(o config.Options) (*config.Loaded, error) {
+	c, err := config.Load(a.config, o)
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return c, err
 	}
@@ -49,7 +49,7 @@ func (a *app) logger(c *config.Loaded) *slog.Logger {
 
 // runServer owns everything that serve opens, in the order in which it must close: listeners, loops, journal, store.
 func (a *app) runServer(ctx context.Context) (err error) {
-	c, err := a.load()
+	c, err := a.load(config.Options{})
 	if err != nil {
 		return err
 	}

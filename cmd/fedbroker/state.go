@@ -18,7 +18,7 @@ import (
 // withOperator carries out work on the broker's state: through the admin socket of the server that runs, or on the file when none does. It says
 // on standard error which it was.
 func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error) (err error) {
-	c, err := a.load()
+	c, err := a.load(config.Options{})
 	if err != nil {
 		return err
 	}
@@ -32,6 +32,9 @@ func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error)
 		return fmt.Errorf("admin socket %s: %w", c.Admin.Socket, err)
 	}
 	held, err := open(c)
+	if errors.Is(err, errHeld) {
+		return fmt.Errorf("%w; if that is a server, its admin socket is not %s", err, c.Admin.Socket)
+	}
 	if err != nil {
 		return err
 	}
@@ -51,6 +54,9 @@ type state struct {
 	sealing store.Sealing
 }
 
+// errHeld: the store has one process at a time, and another is there.
+var errHeld = errors.New("another process holds it")
+
 // open opens the store and the journal that the configuration names.
 func open(c *config.Loaded) (*state, error) {
 	sealing, err := c.Sealer()
@@ -59,7 +65,7 @@ func open(c *config.Loaded) (*state, error) {
 	}
 	engine, err := engines.Open(c.Store.Engine, engines.Options{Path: c.Store.Path})
 	if errors.Is(err, engines.ErrLocked) {
-		return nil, fmt.Errorf("store %s: another process holds it; if that is a server, its admin socket is not %s", c.Store.Path, c.Admin.Socket)
+		return nil, fmt.Errorf("store %s: %w", c.Store.Path, errHeld)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", c.Store.Path, err)

@@ -75,6 +75,7 @@ type Loaded struct {
 // Options say where a configuration comes from.
 type Options struct {
 	LookupEnv func(name string) (string, bool) // nil: of this process
+	MayLack   bool                             // judge where secrets and certificates are not: a file that is not there is a warning
 }
 
 // Load reads and judges the file of that name. An *Error holds everything that is wrong with it; another error means that there is no file to
@@ -108,12 +109,16 @@ func Read(name, folder string, text []byte, o Options) (*Loaded, error) {
 	if syntax != nil {
 		return nil, &Error{File: name, Problems: []Problem{*syntax}}
 	}
-	d := &decoder{report: newReport(), files: files{folder}, lookup: o.LookupEnv}
+	d := &decoder{report: newReport(), files: files{folder: folder, mayLack: o.MayLack}, lookup: o.LookupEnv}
 	c := &Loaded{Name: name}
 	d.value("", root, reflect.ValueOf(&c.File).Elem())
 	c.withDefaults(d.files)
 	c.judge(d.report)
 	c.Warnings = ordered(d.warnings)
+	if len(d.problems) > 0 && o.MayLack { // told with the rest, so that all mistakes come at once
+		o.MayLack = false
+		return Read(name, folder, text, o)
+	}
 	if len(d.problems) > 0 {
 		return c, &Error{File: name, Problems: ordered(d.problems)}
 	}

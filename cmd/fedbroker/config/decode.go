@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"fedbroker/cmd/fedbroker/config/nearest"
 )
 
 // decoder fills structs from YAML nodes. It is strict and total: it reports everything that does not fit and goes on with the rest.
@@ -208,7 +210,7 @@ func (d *decoder) member(path string, f field, item *yaml.Node, v reflect.Value)
 
 func (d *decoder) unknown(path, key string, at place, known []string) {
 	where := join(path, printable(key))
-	near, ok := suggest(key, known)
+	near, ok := nearest.Word(key, known)
 	if !ok {
 		d.structural(where, at, "unknown key; want one of %s", strings.Join(known, ", "))
 		return
@@ -226,8 +228,8 @@ func join(path, key string) string {
 
 // printable keeps what a key shows in an error short and free of control characters.
 func printable(key string) string {
-	if len(key) > longestKey {
-		key = key[:longestKey] + "…"
+	if len(key) > nearest.Longest {
+		key = key[:nearest.Longest] + "…"
 	}
 	quoted := strconv.Quote(key)
 	return quoted[1 : len(quoted)-1]

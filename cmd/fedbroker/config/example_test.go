@@ -162,3 +162,16 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// The shipped file is good as it is, before anybody has made a seal key for it.
+func TestQuickstartIsGoodWithoutItsSealKey(t *testing.T) {
+	c, err := Load("../../../examples/quickstart/fedbroker.yaml", Options{MayLack: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range c.Warnings { // none where somebody has made one
+		if w.Path != "seal.key_file" {
+			t.Errorf("%s: %s", w.Path, w.Text)
+		}
+	}
+}

@@ -17,7 +17,10 @@ const (
 )
 
 // files reads what the configuration points at. folder is where relative paths begin.
-type files struct{ folder string }
+type files struct {
+	folder  string
+	mayLack bool // a file that is not there is worth a warning only
+}
 
 func (f files) absolute(path string) string {
 	if filepath.IsAbs(path) {
@@ -36,7 +39,7 @@ func (f files) exists(r *report, path, name string, secret bool) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		r.bad(path, "want a file that can be read, got %v", reason(err, name))
+		f.unread(r, path, name, err)
 	case info.IsDir():
 		r.bad(path, "want a file, got the folder %s", name)
 	case secret:
@@ -54,7 +57,7 @@ func (f files) exposed(r *report, path, name string, info fs.FileInfo) {
 func (f files) content(r *report, path, name string) (string, bool) {
 	file, err := os.Open(name)
 	if err != nil {
-		r.bad(path, "want a file that can be read, got %v", reason(err, name))
+		f.unread(r, path, name, err)
 		return "", false
 	}
 	defer file.Close()
@@ -77,6 +80,14 @@ func (f files) content(r *report, path, name string) (string, bool) {
 		return trimmed, true
 	}
 	return "", false
+}
+
+func (f files) unread(r *report, path, name string, err error) {
+	if f.mayLack && errors.Is(err, fs.ErrNotExist) {
+		r.warn(path, "%s is not there; serve refuses to start without it", name)
+		return
+	}
+	r.bad(path, "want a file that can be read, got %v", reason(err, name))
 }
 
 // reason is an error of the file system that names the file once.

@@ -1,24 +1,26 @@
-package config
+// Package nearest guesses what a mistyped word was meant to be.
+package nearest
 
 import "slices"
 
-const longestKey = 64 // what is longer is no typing error
+// Longest is how long a word may be, in bytes: what is longer is no typing error.
+const Longest = 64
 
-// suggest names the known key that a mistyped one was probably meant to be: at most a third of its letters differ.
-func suggest(key string, known []string) (string, bool) {
-	if len(key) > longestKey {
+// Word is the one of known that a mistyped word was probably meant to be: at most a third of its letters differ.
+func Word(word string, known []string) (string, bool) {
+	if len(word) > Longest {
 		return "", false
 	}
-	best, distance := "", len(key)/3+1
+	best, distance := "", len(word)/3+1
 	for _, k := range slices.Sorted(slices.Values(known)) {
-		if d := edits(key, k); d < distance {
+		if d := edits(word, k); d < distance {
 			best, distance = k, d
 		}
 	}
 	return best, best != ""
 }
 
-// edits counts insertions, deletions, replacements and swaps of neighbours between two keys (optimal string alignment).
+// edits counts insertions, deletions, replacements and swaps of neighbours between two words (optimal string alignment).
 func edits(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
