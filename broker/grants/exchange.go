@@ -109,9 +109,17 @@ func (a *attempt) parse(raw, declared string) (jose.Unverified, error) {
 // reachTarget comes before any condition: what rules say of subjects is not for those who reach the target by none.
 func (a *attempt) reachTarget(context.Context) error {
 	if !a.Policy.Reaches(&a.req.Requester, a.params.targets) {
-		return oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
+		return oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget).Because(fmt.Errorf("no rule takes %s to %q", a.requester(), a.params.targets))
 	}
 	return nil
+}
+
+// requester is who asks, for the operator.
+func (a *attempt) requester() string {
+	if a.req.Requester.Anonymous {
+		return "anonymous requests"
+	}
+	return "client " + a.req.Requester.ClientID
 }
 
 // mapSubject makes an identity a principal. A chain that refuses or fails is a condition that does not hold.
