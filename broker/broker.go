@@ -128,7 +128,7 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 	b.keyring, err = keyring.Open(ctx, keyring.Options{
 		Engine: o.Engine, Sealing: o.Sealing, Now: o.Now, Algorithms: c.Signing.Algorithms, RotateEvery: *c.Signing.RotateEvery, Longest: s.policy.Longest(),
 		Revoke: func(ctx context.Context, kid string, keepUntil time.Time) error {
-			return b.revoked.Revoke(ctx, revoke.KindKey, kid, b.now(), keepUntil)
+			return b.revoked.Revoke(ctx, revoke.KindKey, kid, time.Time{}, keepUntil)
 		},
 	})
 	if err != nil {

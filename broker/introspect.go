@@ -139,7 +139,7 @@ func (r *request) revoke(ctx context.Context) error {
 	}
 	until := own.OriginExpires.Add(*r.snap.config.Leeway) // neither the token nor a descendant outlives its origin (P18)
 	r.event.TokenID = own.JTI
-	if err := r.revoked.Revoke(ctx, revoke.KindToken, own.JTI, r.in.Now, until); err != nil {
+	if err := r.revoked.RevokeIssued(ctx, own.JTI, until); err != nil {
 		return notDurable(err)
 	}
 	subject, err := r.record.subject(ctx, own.Subject)

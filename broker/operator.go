@@ -101,8 +101,6 @@ func (o *Operator) Revoke(ctx context.Context, r Revocation) error {
 	switch {
 	case r.ID == "" || len(r.ID) > maxRevocationID:
 		return badAct("want an id of 1 to %d bytes, got %d", maxRevocationID, len(r.ID))
-	case r.Before.IsZero():
-		r.Before = now
 	case r.Before.After(now):
 		return badAct("want a time until now, got %s", r.Before.UTC().Format(time.RFC3339))
 	}

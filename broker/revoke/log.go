@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -188,27 +189,36 @@ func (s *Set) take(fresh *[len(kinds)]map[string]entry) {
 	}
 }
 
-// Revoke kills the tokens that id is a fact of and that were issued at or before a time, now if it is zero; those of a token,
-// session, family or key all die, whatever before says, since such an id is never used again. keepUntil is when the last token
-// that it can touch has expired. When the error is nil, the revocation is durable and holds in this process.
+// Revoke kills the tokens that id is a fact of and that were issued at or before a time; those of a token, session, family or key
+// all die, whatever before says, since such an id is never used again. A zero before is now, and what this process issues while
+// the record becomes durable is dead, too. keepUntil is when the last token that it can touch has expired. When the error is nil,
+// the revocation is durable and holds in this process.
 //
 // Other processes hold to it after PollEvery, and at the latest after MaxStale. What they issue meanwhile under a client,
-// subject, upstream or rule is issued after before, and lives: who can't have that names a time that far ahead.
+// subject, upstream or rule lives if it descends from nothing older.
 //
-// Errors: ErrFull, what the store says (store.ErrUnknown: repeat it, a second record does no harm), or the caller's mistake.
+// Errors: ErrFull (never for a key), what the store says (store.ErrUnknown: repeat it, a second record does no harm), or the
+// caller's mistake.
 func (s *Set) Revoke(ctx context.Context, kind Kind, id string, before, keepUntil time.Time) error {
+	room := s.o.MaxEntries
+	if kind == KindKey { // of our own keys there are few, and a compromised one can't wait
+		room = math.MaxInt
+	}
+	return s.revoke(ctx, kind, id, before, keepUntil, room)
+}
+
+// RevokeIssued kills a token of ours for its client (RFC 7009). Clients can revoke as many as they are issued, so a tenth of the set is
+// closed to them: an operator needs it then, to revoke the client for one.
+func (s *Set) RevokeIssued(ctx context.Context, jti string, keepUntil time.Time) error {
+	return s.revoke(ctx, KindToken, jti, time.Time{}, keepUntil, s.o.MaxEntries-s.o.MaxEntries/10)
+}
+
+func (s *Set) revoke(ctx context.Context, kind Kind, id string, before, keepUntil time.Time, room int) error {
 	if _, err := ParseKind(string(kind)); err != nil {
 		return err
 	}
 	if id == "" || len(id) > maxID {
 		return fmt.Errorf("revoke %s: id of %d bytes, want 1 to %d", kind, len(id), maxID)
-	}
-	if before.IsZero() {
-		before = s.now()
-	}
-	r := record{Kind: kind, ID: id, Before: before.Unix()}
-	if kind.unique() {
-		r.Before = math.MaxInt64
 	}
 	if !keepUntil.After(s.now()) {
 		return nil // no token that it touches is alive
@@ -217,14 +227,27 @@ func (s *Set) Revoke(ctx context.Context, kind Kind, id string, before, keepUnti
 		return err
 	}
 	defer s.unlock()
-	if err := s.write(ctx, r, keepUntil); err != nil {
+	now := before.IsZero()
+	if now {
+		before = s.now()
+	}
+	r := record{Kind: kind, ID: id, Before: before.Unix()}
+	if kind.unique() {
+		r.Before = math.MaxInt64
+	}
+	err := s.write(ctx, r, keepUntil, room)
+	if after := s.now().Unix(); err == nil && now && after > r.Before { // the commit went into another second
+		r.Before = after
+		err = s.write(ctx, r, keepUntil, room)
+	}
+	if err != nil {
 		return fmt.Errorf("revoke %s: %w", kind, err)
 	}
 	return nil
 }
 
 // write appends to the log, after whatever other replicas have appended meanwhile. The caller is the writer.
-func (s *Set) write(ctx context.Context, r record, until time.Time) error {
+func (s *Set) write(ctx context.Context, r record, until time.Time, room int) error {
 	var fresh [len(kinds)]map[string]entry
 	if err := collect(&fresh, r, until); err != nil {
 		return err
@@ -233,7 +256,7 @@ func (s *Set) write(ctx context.Context, r record, until time.Time) error {
 		if s.covers(&fresh) {
 			return nil
 		}
-		if s.Len() >= s.room(r.Kind) {
+		if s.Len() >= room && !s.has(r) {
 			return ErrFull
 		}
 		number := fmt.Appendf(nil, numberForm, s.number+1)
@@ -256,13 +279,10 @@ func (s *Set) write(ctx context.Context, r record, until time.Time) error {
 	}
 }
 
-// room is how many entries there may be for one more of a kind. Clients revoke tokens, as many as they are issued: a part of the set that
-// they can't fill is kept for what an operator needs then, which is to revoke the client, or a key.
-func (s *Set) room(kind Kind) int {
-	if kind == KindToken {
-		return s.o.MaxEntries / 10 * 9
-	}
-	return s.o.MaxEntries
+// has says that the set holds an entry for what r names, which it would only widen.
+func (s *Set) has(r record) bool {
+	_, found := s.names[slices.Index(kinds[:], r.Kind)].get(s.seed, r.ID)
+	return found
 }
 
 // covers says that what is in memory, and so in the store, kills as much for as long.

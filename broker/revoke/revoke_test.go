@@ -332,16 +332,36 @@ func TestForgottenWhenNoTokenIsLeft(t *testing.T) {
 	})
 }
 
+// ticking is an engine whose commits take a while.
+type ticking struct {
+	store.Engine
+	tick func()
+}
+
+func (e ticking) Commit(ctx context.Context, ops ...store.Op) ([]uint64, error) {
+	e.tick()
+	return e.Engine.Commit(ctx, ops...)
+}
+
+func TestP26_NowIncludesWhatIsIssuedDuringTheCommit(t *testing.T) {
+	c := newClock()
+	s := open(t, revoke.Options{Engine: ticking{memory(t, c.Now), func() { c.Advance(time.Second) }}, Now: c.Now})
+	must(t, s.Revoke(t.Context(), revoke.KindRule, "rule-1", time.Time{}, start.Add(time.Hour)))
+	want(t, "issued while the record became durable", s.Check(token, start.Add(time.Second)), revoke.ErrRevoked)
+}
+
 func TestBounds(t *testing.T) {
 	c := newClock()
 	s := open(t, revoke.Options{Engine: memory(t, c.Now), Now: c.Now, MaxEntries: 10})
 	later := start.Add(time.Hour)
 	for _, id := range strings.Split("abcdefghi", "") {
-		must(t, s.Revoke(t.Context(), revoke.KindToken, id, start, later))
+		must(t, s.RevokeIssued(t.Context(), id, later))
 	}
-	want(t, "a token beyond nine tenths", s.Revoke(t.Context(), revoke.KindToken, "j", start, later), revoke.ErrFull)
+	want(t, "a client, beyond nine tenths", s.RevokeIssued(t.Context(), "j", later), revoke.ErrFull)
 	must(t, s.Revoke(t.Context(), revoke.KindClient, "flooding", start, later)) // what an operator does about it
-	want(t, "one too many", s.Revoke(t.Context(), revoke.KindKey, "c", start, later), revoke.ErrFull)
+	want(t, "one too many", s.Revoke(t.Context(), revoke.KindToken, "c2", start, later), revoke.ErrFull)
+	want(t, "one that is there, wider", s.Revoke(t.Context(), revoke.KindClient, "flooding", start.Add(time.Minute), later), nil)
+	want(t, "a compromised key", s.Revoke(t.Context(), revoke.KindKey, "k", start, later), nil)
 	want(t, "one that is there", s.Revoke(t.Context(), revoke.KindToken, "a", start, later), nil)
 	for _, test := range []struct {
 		name string

@@ -15,6 +15,7 @@ import (
 	"fedbroker/broker/policy"
 	"fedbroker/broker/web"
 	"fedbroker/mappers"
+	"fedbroker/store"
 )
 
 func TestExchange_BothKinds(t *testing.T) {
@@ -222,6 +223,23 @@ func TestP38_Revocation(t *testing.T) {
 		return l["kind"] == "revocation" && l["jti"] == claimsOf(t, parent)["jti"]
 	}) {
 		t.Error("no line of the revocation")
+	}
+}
+
+// A token passes for leeway beyond its exp, and so does what came of it: the record must be there as long.
+func TestP26_RevocationIsKeptAsLongAsTheTokenPasses(t *testing.T) {
+	h := newHouse(t)
+	token := h.exchanged()
+	if a := h.do(call{path: "/revoke", form: url.Values{"token": {token}}, header: as("gateway")}); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	rows, err := h.engine.Scan(t.Context(), "revocations", store.Range{Limit: 10})
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%d records, %v", len(rows), err)
+	}
+	origin := time.Unix(int64(claimsOf(t, token)["origin_exp"].(float64)), 0)
+	if passes := origin.Add(30 * time.Second); rows[0].Expires.Before(passes) {
+		t.Errorf("kept until %v, want %v", rows[0].Expires, passes)
 	}
 }
 
