@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"fedbroker/broker/event"
 	"fedbroker/broker/oauth"
@@ -97,15 +98,7 @@ func (r *request) introspect(context.Context) (err error) {
 
 // mayIntrospect: the token is for the caller, or of the caller (P38).
 func (r *request) mayIntrospect(own *token.Own) bool {
-	if own.ClientID == r.client.ID {
-		return true
-	}
-	for _, aud := range own.Audience {
-		if r.in.Requester.Is(aud) {
-			return true
-		}
-	}
-	return false
+	return own.ClientID == r.client.ID || slices.ContainsFunc(own.Audience, r.in.Requester.Is)
 }
 
 // introspection is what a resource server can use of a token: its standard members, the upstream, and the claims that the rule

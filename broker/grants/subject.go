@@ -63,9 +63,8 @@ func (a *attempt) openOwn() error {
 		return invalid(oauth.ReasonTokenClass, fmt.Errorf("own token of class %s", a.token.Class()))
 	}
 	q, unverified := &a.req.Requester, a.token.UnverifiedAudience()
-	foreign := invalid(oauth.ReasonTokenAudience, errors.New("own token is not meant for this requester"))
 	if !names(unverified, q) && !isOnly(unverified, a.Issuer) { // before what a stale revocation set could answer 503 to
-		return foreign
+		return foreign()
 	}
 	if err := a.lasts(true); err != nil {
 		return err
@@ -75,7 +74,7 @@ func (a *attempt) openOwn() error {
 		return err
 	}
 	if !names(own.Audience, q) && !(isOnly(own.Audience, a.Issuer) && !q.Anonymous && own.ClientID == q.ClientID) {
-		return foreign
+		return foreign()
 	}
 	if own.HasConfirmation {
 		return invalid(oauth.ReasonConfirmation, errors.New("own token is sender-constrained"))
@@ -89,6 +88,10 @@ func (a *attempt) openOwn() error {
 	}
 	a.seen()
 	return a.subject.Fresh(a.req.Now)
+}
+
+func foreign() error {
+	return invalid(oauth.ReasonTokenAudience, errors.New("own token is not meant for this requester"))
 }
 
 // lasts refuses a token with too little life left (P18) before anybody is asked about it: that needs no key, so a 503 must not hide it

@@ -110,27 +110,10 @@ func (s *Server) Handler() http.Handler { return s.echo }
 
 // Run serves until ctx ends, then lets running requests finish. Call it once; its error is nil after a clean end.
 func (s *Server) Run(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() {
-		if s.http.TLSConfig != nil {
-			failed <- s.http.ServeTLS(s.listen, "", "")
-		} else {
-			failed <- s.http.Serve(s.listen)
-		}
-	}()
-	select {
-	case err := <-failed:
+	if err := Serve(ctx, s.http, s.listen, drainTimeout); err != nil {
 		return fmt.Errorf("web: %w", err)
-	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-	defer cancel()
-	err := s.http.Shutdown(drain)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("web: drain: %w", err), s.http.Close())
-	}
-	<-failed
-	return err
+	return nil
 }
 
 // Close frees the listener of a server that is never run.

@@ -156,27 +156,10 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func serve(ctx context.Context, server *http.Server, l net.Listener) error {
-	failed := make(chan error, 1)
-	go func() {
-		if server.TLSConfig != nil {
-			failed <- server.ServeTLS(l, "", "")
-		} else {
-			failed <- server.Serve(l)
-		}
-	}()
-	select {
-	case err := <-failed:
+	if err := web.Serve(ctx, server, l, drainTimeout); err != nil {
 		return fmt.Errorf("admin: %w", err)
-	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-	defer cancel()
-	err := server.Shutdown(drain)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("admin: drain: %w", err), server.Close())
-	}
-	<-failed
-	return err
+	return nil
 }
 
 // Close frees the listeners of a server that is never run.
