@@ -20,6 +20,7 @@ import (
 	"fedbroker/broker/limit"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/pin"
+	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/token"
 	"fedbroker/store"
@@ -27,17 +28,11 @@ import (
 	"fedbroker/upstreams/keys"
 )
 
-// Journal is where events become durable; *journal.Journal is one.
-type Journal interface {
-	Append(ctx context.Context, payload []byte) (journal.Position, error)
-	Queue(payload []byte) error
-	Err() error
-}
-
-// Subjects gives a subject the name that a line of the journal may hold (P48); *journal.Subjects is one.
-type Subjects interface {
-	Name(ctx context.Context, subject string) (journal.Subject, error)
-}
+// What Options take of the journal.
+type (
+	Journal  = record.Journal
+	Subjects = record.Subjects
+)
 
 // Options of New. Config, Engine, Journal and Sealing are required; the caller opened the latter three and closes them after Run.
 type Options struct {
@@ -66,7 +61,7 @@ type Broker struct {
 	minter   *token.Minter
 	opener   *token.Opener
 	limits   limit.Set
-	record   recorder
+	record   record.Recorder
 	operator *Operator
 }
 
@@ -94,12 +89,12 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{engine: o.Engine, now: o.Now, spend: revoke.NewSpender(o.Engine), record: recorder{journal: o.Journal, subjects: o.Subjects, log: o.Logger, metrics: o.Metrics, now: o.Now}}
+	b := &Broker{engine: o.Engine, now: o.Now, spend: revoke.NewSpender(o.Engine), record: record.Recorder{Journal: o.Journal, Subjects: o.Subjects, Log: o.Logger, Metrics: o.Metrics, Now: o.Now}}
 	saved, err := newKeyStore(o.Engine)
 	if err != nil {
 		return nil, err
 	}
-	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.keyFetch})
+	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.KeyFetch})
 	var problems []string
 	s := compile(o.Config, parts{keys: b.keys, spend: b.spend, now: o.Now}, func(path, format string, args ...any) {
 		problems = append(problems, path+": "+fmt.Sprintf(format, args...))
@@ -175,7 +170,7 @@ func (o Options) withDefaults(ctx context.Context) (Options, error) {
 func (b *Broker) Issuer() string { return b.snap.Load().config.Issuer }
 
 // Metrics are the broker's.
-func (b *Broker) Metrics() *event.Metrics { return b.record.metrics }
+func (b *Broker) Metrics() *event.Metrics { return b.record.Metrics }
 
 // Operator is what an operator may do.
 func (b *Broker) Operator() *Operator { return b.operator }
@@ -194,7 +189,7 @@ func (b *Broker) JWKS() Document {
 func (b *Broker) Refuse(ctx context.Context, kind event.Kind, decisionID string, peer netip.Addr, refusal *oauth.Error) {
 	e := event.Event{Kind: kind, DecisionID: decisionID, Peer: peer}
 	e.Refuse(refusal)
-	b.record.tell(ctx, &e)
+	b.record.Tell(ctx, &e)
 }
 
 // Run owns every loop: keys of upstreams, our keyring, the tail of revocations, the sweep, the readiness gauges. It returns nil
@@ -238,9 +233,9 @@ func (b *Broker) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
 		begun := b.now()
 		removed, err := b.engine.Sweep(ctx, sweepBatch)
-		b.record.metrics.Sweep(removed, err, b.now().Sub(begun))
+		b.record.Metrics.Sweep(removed, err, b.now().Sub(begun))
 		if err != nil && ctx.Err() == nil {
-			b.record.log.LogAttrs(ctx, slog.LevelWarn, "expired records not swept", slog.Any(event.AttrError, err))
+			b.record.Log.LogAttrs(ctx, slog.LevelWarn, "expired records not swept", slog.Any(event.AttrError, err))
 		}
 		if err != nil || removed < sweepBatch {
 			return
@@ -251,9 +246,9 @@ func (b *Broker) sweep(ctx context.Context) {
 func (b *Broker) gauge(ctx context.Context) {
 	r := b.Ready(ctx)
 	for _, p := range r.Parts {
-		b.record.metrics.Part(p.Name, p.OK)
+		b.record.Metrics.Part(p.Name, p.OK)
 	}
 	for _, u := range r.Upstreams {
-		b.record.metrics.Upstream(u.Name, u.OK)
+		b.record.Metrics.Upstream(u.Name, u.OK)
 	}
 }

@@ -135,10 +135,10 @@ func (r *request) revoke(ctx context.Context) error {
 	if err := r.revoked.RevokeIssued(ctx, own.JTI, until); err != nil {
 		return notDurable(err)
 	}
-	subject, err := r.record.subject(ctx, own.Subject)
+	subject, err := r.record.Subject(ctx, own.Subject)
 	if err != nil {
 		return notDurable(err)
 	}
 	r.event.Upstream, r.event.Subject = own.UpstreamName, subject
-	return notDurable(r.record.durable(ctx, &r.event))
+	return notDurable(r.record.Durable(ctx, &r.event))
 }

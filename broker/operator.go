@@ -10,6 +10,7 @@ import (
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/pin"
+	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
 )
 
@@ -20,7 +21,7 @@ type Operator struct {
 	revoked *revoke.Set
 	pins    *pin.Pins
 	issuers func() map[string]string // configured: name → issuer
-	record  recorder
+	record  record.Recorder
 	now     func() time.Time
 }
 
@@ -109,7 +110,7 @@ func (o *Operator) Revoke(ctx context.Context, r Revocation) error {
 	}
 	e := event.Event{Kind: event.KindOperatorRevoke, Target: event.Target{Kind: r.Kind, ID: r.ID}}
 	if kind == revoke.KindSubject { // the journal holds no names (P48)
-		if e.Subject, err = o.record.subject(ctx, r.ID); err != nil {
+		if e.Subject, err = o.record.Subject(ctx, r.ID); err != nil {
 			return fmt.Errorf("revoked, but the journal does not say so: %w", err)
 		}
 		e.Target.ID = ""
@@ -136,8 +137,8 @@ func (o *Operator) Bindings(ctx context.Context) ([]Binding, error) { return o.p
 // done journals an act that is carried out. If that fails, the act stands, and the error says so.
 func (o *Operator) done(ctx context.Context, e event.Event) error {
 	e.Outcome, e.DecisionID = event.OutcomeDone, rand.Text()
-	err := o.record.durable(ctx, &e)
-	o.record.tell(ctx, &e)
+	err := o.record.Durable(ctx, &e)
+	o.record.Tell(ctx, &e)
 	if err != nil {
 		return fmt.Errorf("carried out, but the journal does not say so: %w", err)
 	}

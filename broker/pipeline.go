@@ -73,16 +73,16 @@ func (r *request) run(ctx context.Context, steps []step) error {
 	err := r.take(ctx, steps)
 	r.event.Duration = r.now().Sub(r.in.Now)
 	if err == nil {
-		r.record.tell(ctx, &r.event)
+		r.record.Tell(ctx, &r.event)
 		return nil
 	}
 	refusal := oauth.AsError(err)
 	r.event.Refuse(refusal)
 	if r.event.Known { // P26: before it, anybody could fill the journal
 		r.describeSeen(ctx)
-		r.record.queue(&r.event)
+		r.record.Queue(&r.event)
 	}
-	r.record.tell(ctx, &r.event)
+	r.record.Tell(ctx, &r.event)
 	return refusal
 }
 
@@ -90,8 +90,8 @@ func (r *request) take(ctx context.Context, steps []step) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = event.PanicError(p)
-			r.record.metrics.Panic()
-			r.record.log.LogAttrs(ctx, slog.LevelError, "panic in a request", slog.String(event.AttrDecisionID, r.in.DecisionID),
+			r.record.Metrics.Panic()
+			r.record.Log.LogAttrs(ctx, slog.LevelError, "panic in a request", slog.String(event.AttrDecisionID, r.in.DecisionID),
 				slog.Any(event.AttrError, err), slog.String(event.AttrStack, string(debug.Stack())))
 		}
 	}()
@@ -111,7 +111,7 @@ func (r *request) describeSeen(ctx context.Context) {
 	if seen.TokenID != "" {
 		r.event.Parents = []string{seen.TokenID}
 	}
-	if name, err := r.record.subject(ctx, seen.Subject); err == nil {
+	if name, err := r.record.Subject(ctx, seen.Subject); err == nil {
 		r.event.Subject = name
 	}
 }
@@ -122,7 +122,7 @@ func (r *request) limited(l *limit.Limiter, key string) error {
 	if wait == 0 {
 		return nil
 	}
-	r.record.metrics.Limit(l.Name)
+	r.record.Metrics.Limit(l.Name)
 	e := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonRateLimit).Because(fmt.Errorf("limit %s", l.Name))
 	e.Status, e.RetryAfter = http.StatusTooManyRequests, wait
 	return e
@@ -221,10 +221,10 @@ func (r *request) journalIssued(ctx context.Context) error {
 	e.Audiences, e.Scopes, e.Parents, e.TokenType = a.Audiences(), a.Scopes(), a.Parents(), issuedShort(a.IssuedType())
 	e.TokenID, e.KeyID, e.Issued, e.Expires = r.minted.JTI, r.minted.KeyID, r.minted.IssuedAt, r.minted.Expires
 	var err error
-	if e.Subject, err = r.record.subject(ctx, a.Subject()); err != nil {
+	if e.Subject, err = r.record.Subject(ctx, a.Subject()); err != nil {
 		return notDurable(err)
 	}
-	return notDurable(r.record.durable(ctx, e))
+	return notDurable(r.record.Durable(ctx, e))
 }
 
 func issuedShort(tokenType string) string {

@@ -36,7 +36,7 @@ func (b *Broker) Ready(ctx context.Context) Readiness {
 	s := b.snap.Load()
 	r := Readiness{Ready: true, Parts: []Part{
 		part("engine", b.engine.Ping(ctx)),
-		part("journal", b.record.journal.Err()),
+		part("journal", b.record.Journal.Err()),
 		part("revocations", b.revoked.Fresh()),
 		part("signing_keys", b.signs()),
 	}, Upstreams: []Part{}}

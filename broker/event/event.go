@@ -23,6 +23,10 @@ const (
 	KindToken           Kind = "token"            // a request to the token endpoint
 	KindIntrospection   Kind = "introspection"    // RFC 7662
 	KindRevocation      Kind = "revocation"       // RFC 7009, by a client
+	KindLogin           Kind = "login"            // an authorization request, and what came of it: a grant to a client
+	KindLogout          Kind = "logout"           // RP-initiated logout, or a person's own
+	KindUserInfo        Kind = "userinfo"         // OpenID Connect Core §5.3
+	KindSessionEnd      Kind = "session_end"      // sessions ended by an operator
 	KindOperatorRevoke  Kind = "operator_revoke"  // a revocation by an operator
 	KindKeyRotation     Kind = "key_rotation"     // signing keys rotated by an operator
 	KindKeyCompromise   Kind = "key_compromise"   // a signing key withdrawn by an operator
@@ -55,7 +59,8 @@ type Event struct {
 	Audiences  []string
 	Scopes     []string
 	TokenType  string   // issued type, short
-	TokenID    string   // jti of what was issued or revoked
+	TokenID    string   // jti of what was issued or revoked; of a login, its grant
+	SessionID  string   // sid of the person's session
 	KeyID      string   // that signed it
 	Parents    []string // token ids of the subject and the actor: with TokenID, the edge of the lineage
 	Issued     time.Time
@@ -106,6 +111,7 @@ const (
 	AttrScopes     = "scopes"
 	AttrTokenType  = "token_type"
 	AttrTokenID    = "jti"
+	AttrSession    = "sid"
 	AttrKeyID      = "kid"
 	AttrParents    = "parents"
 	AttrExpires    = "expires"
@@ -122,14 +128,14 @@ const (
 	AttrState      = "state"
 )
 
-// Level is how loud the event is logged: an answered introspection is not worth a line at the default level.
+// Level is how loud the event is logged: an answered look is not worth a line at the default level.
 func (e *Event) Level() slog.Level {
 	switch {
 	case e.Outcome == OutcomeError:
 		return slog.LevelError
 	case e.Outcome == OutcomeDenied:
 		return slog.LevelWarn
-	case e.Kind == KindIntrospection:
+	case e.Kind == KindIntrospection || e.Kind == KindUserInfo:
 		return slog.LevelDebug
 	default:
 		return slog.LevelInfo
@@ -147,6 +153,12 @@ func (e *Event) Message() string {
 		return "introspection"
 	case KindRevocation:
 		return "revocation"
+	case KindLogin:
+		return "login"
+	case KindLogout:
+		return "logout"
+	case KindUserInfo:
+		return "userinfo"
 	default:
 		return "operator act"
 	}
@@ -179,6 +191,7 @@ func (e *Event) Attrs() []slog.Attr {
 	list(AttrScopes, e.Scopes)
 	text(AttrTokenType, e.TokenType)
 	text(AttrTokenID, e.TokenID)
+	text(AttrSession, e.SessionID)
 	text(AttrKeyID, e.KeyID)
 	list(AttrParents, e.Parents)
 	if !e.Expires.IsZero() {

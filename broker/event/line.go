@@ -31,6 +31,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = appendList(dst, "scopes", e.Scopes)
 	dst = appendText(dst, "token_type", e.TokenType)
 	dst = appendText(dst, "jti", e.TokenID)
+	dst = appendText(dst, "sid", e.SessionID)
 	dst = appendText(dst, "kid", e.KeyID)
 	dst = appendList(dst, "parents", e.Parents)
 	dst = appendTime(dst, "iat", e.Issued)

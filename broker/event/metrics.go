@@ -20,6 +20,10 @@ const (
 	nameTokenIssued        = "fedbroker_token_issued_total"             // upstream, rule
 	nameIntrospections     = "fedbroker_introspection_requests_total"   // code
 	nameRevocations        = "fedbroker_revocation_requests_total"      // code
+	nameLogins             = "fedbroker_login_requests_total"           // upstream, code: one for each answer to an app
+	nameLoginDenials       = "fedbroker_login_denials_total"            // upstream, reason
+	nameLogouts            = "fedbroker_logout_requests_total"          // code
+	nameUserInfos          = "fedbroker_userinfo_requests_total"        // code
 	nameRevocationRecords  = "fedbroker_revocation_records_count"       // gauge
 	nameOperatorActs       = "fedbroker_operator_acts_total"            // kind, outcome
 	nameLimitRefusals      = "fedbroker_limit_refusals_total"           // limit
@@ -50,6 +54,7 @@ type Metrics struct {
 	tokenRequests, tokenDenials, tokenIssued  *prometheus.CounterVec
 	tokenSeconds                              *prometheus.HistogramVec
 	introspections, revocations, operatorActs *prometheus.CounterVec
+	logins, loginDenials, logouts, userInfos  *prometheus.CounterVec
 	limitRefusals, httpRequests               *prometheus.CounterVec
 	httpSeconds, keyFetch, journal, sweep     *prometheus.HistogramVec
 	panics, journalLost, swept                prometheus.Counter
@@ -67,6 +72,10 @@ func NewMetrics() *Metrics {
 	m.tokenSeconds = m.histograms(nameTokenSeconds, "Time to answer a request to the token endpoint.", "grant")
 	m.introspections = m.counters(nameIntrospections, "Introspection requests, by answer.", "code")
 	m.revocations = m.counters(nameRevocations, "Revocation requests of clients, by answer.", "code")
+	m.logins = m.counters(nameLogins, "Answers to authorization requests, by upstream and code.", "upstream", "code")
+	m.loginDenials = m.counters(nameLoginDenials, "Logins that gave an app nothing, by upstream and reason.", "upstream", "reason")
+	m.logouts = m.counters(nameLogouts, "Logout requests, by answer.", "code")
+	m.userInfos = m.counters(nameUserInfos, "UserInfo requests, by answer.", "code")
 	m.operatorActs = m.counters(nameOperatorActs, "Acts of operators.", "kind", "outcome")
 	m.limitRefusals = m.counters(nameLimitRefusals, "Requests refused by a limit.", "limit")
 	m.httpRequests = m.counters(nameHTTPRequests, "Requests to the public listener, by route and status.", "route", "status")
@@ -131,10 +140,24 @@ func (m *Metrics) Observe(e *Event) {
 		m.observeToken(e, code)
 	case KindIntrospection:
 		m.introspections.WithLabelValues(code).Inc()
+	case KindLogin:
+		m.observeLogin(e, code)
+	case KindLogout:
+		m.logouts.WithLabelValues(code).Inc()
+	case KindUserInfo:
+		m.userInfos.WithLabelValues(code).Inc()
 	case KindRevocation:
 		m.revocations.WithLabelValues(code).Inc()
 	default:
 		m.operatorActs.WithLabelValues(string(e.Kind), string(e.Outcome)).Inc()
+	}
+}
+
+// observeLogin relies on Event.Upstream being a configured name.
+func (m *Metrics) observeLogin(e *Event, code string) {
+	m.logins.WithLabelValues(or(e.Upstream, none), code).Inc()
+	if e.Outcome != OutcomeDone {
+		m.loginDenials.WithLabelValues(or(e.Upstream, none), string(or(e.Reason, oauth.ReasonInternal))).Inc()
 	}
 }
 

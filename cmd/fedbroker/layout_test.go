@@ -39,6 +39,7 @@ var rungs = map[string]int{
 	"broker/policy":          2,
 	"broker/revoke":          2,
 	"broker/clients":         2,
+	"broker/record":          2,
 	"broker/token":           3,
 	"broker/grants":          4,
 	"broker":                 5,

@@ -1,0 +1,85 @@
+// Package record renders events: to the journal, where an answer waits for them, to the log and to the metrics.
+package record
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fedbroker/broker/event"
+	"fedbroker/store/journal"
+	"fedbroker/upstreams/keys"
+)
+
+// Journal is where events become durable; *journal.Journal is one.
+type Journal interface {
+	Append(ctx context.Context, payload []byte) (journal.Position, error)
+	Queue(payload []byte) error
+	Err() error
+}
+
+// Subjects gives a subject the name that a line of the journal may hold (P48); *journal.Subjects is one.
+type Subjects interface {
+	Name(ctx context.Context, subject string) (journal.Subject, error)
+}
+
+// Recorder tells the operator. All its fields are required.
+type Recorder struct {
+	Journal  Journal
+	Subjects Subjects
+	Log      *slog.Logger
+	Metrics  *event.Metrics
+	Now      func() time.Time
+}
+
+// Durable returns when the event's line is (P26).
+func (r Recorder) Durable(ctx context.Context, e *event.Event) error {
+	begun := r.Now()
+	_, err := r.Journal.Append(ctx, e.AppendJSON(make([]byte, 0, lineSize)))
+	r.Metrics.Journal(err, r.Now().Sub(begun))
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// lineSize fits nearly every line.
+const lineSize = 1024
+
+// Queue adds the line of a refusal, if there is room for it: nobody waits for it.
+func (r Recorder) Queue(e *event.Event) {
+	if err := r.Journal.Queue(e.AppendJSON(make([]byte, 0, lineSize))); err != nil {
+		r.Metrics.JournalDropped()
+	}
+}
+
+// Tell logs and counts the event.
+func (r Recorder) Tell(ctx context.Context, e *event.Event) {
+	r.Metrics.Observe(e)
+	if level := e.Level(); r.Log.Enabled(ctx, level) {
+		r.Log.LogAttrs(ctx, level, e.Message(), e.Attrs()...)
+	}
+}
+
+// Subject is how the journal names sub; "" has no name.
+func (r Recorder) Subject(ctx context.Context, sub string) (journal.Subject, error) {
+	if sub == "" {
+		return journal.Subject{}, nil
+	}
+	return r.Subjects.Name(ctx, sub)
+}
+
+// KeyFetch tells of a fetch of an upstream's keys.
+func (r Recorder) KeyFetch(f keys.FetchOutcome) {
+	r.Metrics.KeyFetch(f.Upstream, f.Class, f.Duration)
+	level := slog.LevelInfo
+	if f.Err != nil {
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{slog.String(event.AttrUpstream, f.Upstream), slog.String(event.AttrOutcome, f.Class), slog.Float64(event.AttrDuration, f.Duration.Seconds())}
+	if f.Err != nil {
+		attrs = append(attrs, slog.Any(event.AttrError, f.Err))
+	}
+	r.Log.LogAttrs(context.Background(), level, "keys of upstream", attrs...)
+}
