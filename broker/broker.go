@@ -18,7 +18,9 @@ import (
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/limit"
+	"fedbroker/broker/metadata"
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/operator"
 	"fedbroker/broker/pin"
 	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
@@ -62,7 +64,8 @@ type Broker struct {
 	opener   *token.Opener
 	limits   limit.Set
 	record   record.Recorder
-	operator *Operator
+	pins     *pin.Pins
+	operator *operator.Operator
 }
 
 // ConfigError is a configuration that Check refuses, all its problems at once.
@@ -77,7 +80,7 @@ func New(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.operator.pins.Hold(ctx, b.snap.Load().upstreams.Issuers()); err != nil {
+	if err := b.pins.Hold(ctx, b.snap.Load().upstreams.Issuers()); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -134,12 +137,14 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 	if err != nil {
 		return err
 	}
-	p, err := pin.New(o.Engine, o.Now)
-	if err != nil {
+	if b.pins, err = pin.New(o.Engine, o.Now); err != nil {
 		return err
 	}
 	b.limits = limit.NewSet(c.Limits)
-	b.operator = &Operator{keyring: b.keyring, revoked: b.revoked, pins: p, issuers: s.upstreams.Issuers, record: b.record, now: o.Now}
+	b.operator = operator.New(operator.Options{
+		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Record: b.record, Now: o.Now,
+		Issuers: func() map[string]string { return b.snap.Load().upstreams.Issuers() },
+	})
 	return nil
 }
 
@@ -173,15 +178,25 @@ func (b *Broker) Issuer() string { return b.snap.Load().config.Issuer }
 func (b *Broker) Metrics() *event.Metrics { return b.record.Metrics }
 
 // Operator is what an operator may do.
-func (b *Broker) Operator() *Operator { return b.operator }
+func (b *Broker) Operator() *operator.Operator { return b.operator }
+
+// NewOperator makes an operator of what the engine holds, for a command that found no server. It does not hold upstreams to their pins, so that
+// they can be rebound.
+func NewOperator(ctx context.Context, o Options) (*operator.Operator, error) {
+	b, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return b.operator, nil
+}
 
 // Metadata is the discovery document (OpenID Connect Discovery 1.0 §3, RFC 8414 §2).
-func (b *Broker) Metadata() Document { return b.snap.Load().metadata }
+func (b *Broker) Metadata() metadata.Document { return b.snap.Load().metadata }
 
 // JWKS is our public keys (RFC 7517 §5).
-func (b *Broker) JWKS() Document {
+func (b *Broker) JWKS() metadata.Document {
 	body, etag, maxAge := b.keyring.JWKS()
-	return Document{Body: body, ETag: etag, MaxAge: maxAge}
+	return metadata.Document{Body: body, ETag: etag, MaxAge: maxAge}
 }
 
 // Refuse tells the operator of a request that was refused before it reached the pipeline: by the form rules. It is logged and

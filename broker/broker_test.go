@@ -21,7 +21,9 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/clients"
 	"fedbroker/broker/event"
+	"fedbroker/broker/metadata"
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/operator"
 	"fedbroker/broker/policy"
 	"fedbroker/mappers"
 	"fedbroker/store"
@@ -176,20 +178,20 @@ func TestP1_RebindLetsItStart(t *testing.T) {
 	o := options(t, config())
 	open(t, o)
 	o.Config.Upstreams[0].Issuer = "https://new.test"
-	operator, err := broker.NewOperator(t.Context(), o)
+	acts, err := broker.NewOperator(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := operator.RebindUpstream(t.Context(), "acme")
-	if err != nil || b != (broker.Binding{Name: "acme", Issuer: "https://new.test", Was: "https://acme.test"}) {
+	b, err := acts.RebindUpstream(t.Context(), "acme")
+	if err != nil || b != (operator.Binding{Name: "acme", Issuer: "https://new.test", Was: "https://acme.test"}) {
 		t.Fatalf("%v, %v", b, err)
 	}
 	open(t, o)
-	all, err := operator.Bindings(t.Context())
-	if want := []broker.Binding{{Name: "acme", Issuer: "https://new.test"}, {Name: "other", Issuer: "https://other.test"}}; err != nil || !slices.Equal(all, want) {
+	all, err := acts.Bindings(t.Context())
+	if want := []operator.Binding{{Name: "acme", Issuer: "https://new.test"}, {Name: "other", Issuer: "https://other.test"}}; err != nil || !slices.Equal(all, want) {
 		t.Errorf("%v, %v", all, err)
 	}
-	if _, err := operator.RebindUpstream(t.Context(), "nobody"); !isAct(err) {
+	if _, err := acts.RebindUpstream(t.Context(), "nobody"); !isAct(err) {
 		t.Errorf("unknown name: %v", err)
 	}
 	told := o.Journal.(*lines).taken()
@@ -198,7 +200,7 @@ func TestP1_RebindLetsItStart(t *testing.T) {
 	}
 }
 
-func isAct(err error) bool { _, ok := errors.AsType[*broker.ActError](err); return ok }
+func isAct(err error) bool { _, ok := errors.AsType[*operator.ActError](err); return ok }
 
 func TestP45_MissingSealKeyRefusesToStart(t *testing.T) {
 	o := options(t, config())
@@ -244,7 +246,7 @@ func TestP26_RevocationsAreLoadedBeforeAnythingIsAnswered(t *testing.T) {
 	if second := open(t, o); !strings.Contains(ask(second), `"active":true`) {
 		t.Fatalf("a restart forgot the keys: %s", ask(second))
 	}
-	if err := first.Operator().Revoke(t.Context(), broker.Revocation{Kind: "client", ID: "gateway", Before: time.Now()}); err != nil {
+	if err := first.Operator().Revoke(t.Context(), operator.Revocation{Kind: "client", ID: "gateway", Before: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if got := ask(open(t, o)); got != `{"active":false}` {
@@ -254,7 +256,7 @@ func TestP26_RevocationsAreLoadedBeforeAnythingIsAnswered(t *testing.T) {
 
 func TestOperator_RefusesWhatIsNoRevocation(t *testing.T) {
 	o := open(t, options(t, config())).Operator()
-	for name, r := range map[string]broker.Revocation{
+	for name, r := range map[string]operator.Revocation{
 		"kind":          {Kind: "person", ID: "x"},
 		"no id":         {Kind: "token"},
 		"long id":       {Kind: "token", ID: strings.Repeat("x", 513)},
@@ -271,7 +273,7 @@ func TestOperator_RefusesWhatIsNoRevocation(t *testing.T) {
 
 func TestP48_OperatorsRevocationOfASubjectHidesTheName(t *testing.T) {
 	o := options(t, config())
-	if err := open(t, o).Operator().Revoke(t.Context(), broker.Revocation{Kind: "subject", ID: "acme|alice"}); err != nil {
+	if err := open(t, o).Operator().Revoke(t.Context(), operator.Revocation{Kind: "subject", ID: "acme|alice"}); err != nil {
 		t.Fatal(err)
 	}
 	told := o.Journal.(*lines).taken()
@@ -411,11 +413,11 @@ func TestRun_TellsTheMetricsWhatIsReady(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	b := open(t, options(t, config()))
-	var metadata map[string]any
-	if err := json.Unmarshal(b.Metadata().Body, &metadata); err != nil || metadata["issuer"] != issuer {
-		t.Errorf("%v, %v", metadata, err)
+	var members map[string]any
+	if err := json.Unmarshal(b.Metadata().Body, &members); err != nil || members["issuer"] != issuer {
+		t.Errorf("%v, %v", members, err)
 	}
-	for name, d := range map[string]broker.Document{"metadata": b.Metadata(), "jwks": b.JWKS()} {
+	for name, d := range map[string]metadata.Document{"metadata": b.Metadata(), "jwks": b.JWKS()} {
 		if !strings.HasPrefix(d.ETag, `"`) || !strings.HasSuffix(d.ETag, `"`) || d.MaxAge <= 0 {
 			t.Errorf("%s: %s, %v", name, d.ETag, d.MaxAge)
 		}

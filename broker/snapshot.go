@@ -2,12 +2,15 @@ package broker
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"fedbroker/broker/clients"
 	"fedbroker/broker/grants"
+	"fedbroker/broker/metadata"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/token"
@@ -27,7 +30,7 @@ type snapshot struct {
 	clients   *clients.Registry
 	policy    *policy.Policy
 	grants    map[string]grants.Grant // by wire name
-	metadata  Document
+	metadata  metadata.Document
 }
 
 // parts are what a snapshot stands on; the zero value is enough to judge a configuration.
@@ -164,6 +167,8 @@ func (s *snapshot) complete(opener *token.Opener, revoked *revoke.Set) error {
 		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: opener, Revoked: revoked,
 	})
 	var err error
-	s.metadata, err = newMetadata(s.config.Issuer, s.config.Signing.Algorithms, s.grants)
+	s.metadata, err = metadata.New(metadata.Options{
+		Issuer: s.config.Issuer, Algorithms: s.config.Signing.Algorithms, Grants: slices.Collect(maps.Keys(s.grants)),
+	})
 	return err
 }

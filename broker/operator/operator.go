@@ -1,4 +1,5 @@
-package broker
+// Package operator holds what an operator may do to the broker's state.
+package operator
 
 import (
 	"context"
@@ -16,24 +17,20 @@ import (
 
 // Operator does what an operator may do to the broker's state. A running server has one in its Broker; a command that holds the
 // store makes its own. Every act leaves a line in the journal.
-type Operator struct {
-	keyring *keyring.Keyring
-	revoked *revoke.Set
-	pins    *pin.Pins
-	issuers func() map[string]string // configured: name → issuer
-	record  record.Recorder
-	now     func() time.Time
+type Operator struct{ o Options }
+
+// Options describe an Operator. All are required.
+type Options struct {
+	Keyring *keyring.Keyring
+	Revoked *revoke.Set
+	Pins    *pin.Pins
+	Issuers func() map[string]string // configured: name → issuer
+	Record  record.Recorder
+	Now     func() time.Time
 }
 
-// NewOperator makes an operator of what the engine holds, for a command that found no server. It does not hold upstreams to their pins, so that
-// they can be rebound.
-func NewOperator(ctx context.Context, o Options) (*Operator, error) {
-	b, err := open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	return b.operator, nil
-}
+// New makes an operator of the parts of a broker.
+func New(o Options) *Operator { return &Operator{o} }
 
 // ActError is the operator's own mistake: what was named does not exist, or may not be done. Its text is for the operator.
 type ActError struct{ Text string }
@@ -63,11 +60,11 @@ type Revocation struct {
 type Binding = pin.Binding
 
 // Keys lists the signing keys.
-func (o *Operator) Keys(context.Context) ([]Key, error) { return keysOf(o.keyring.List()), nil }
+func (o *Operator) Keys(context.Context) ([]Key, error) { return keysOf(o.o.Keyring.List()), nil }
 
 // RotateKeys makes the next keys now. They sign as soon as every cached JWKS must hold them.
 func (o *Operator) RotateKeys(ctx context.Context) ([]Key, error) {
-	infos, err := o.keyring.Rotate(ctx)
+	infos, err := o.o.Keyring.Rotate(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("rotate: %w", err)
 	}
@@ -76,7 +73,7 @@ func (o *Operator) RotateKeys(ctx context.Context) ([]Key, error) {
 
 // CompromiseKey takes a key out of the JWKS at once, and with it every token that descends from one under it (P45).
 func (o *Operator) CompromiseKey(ctx context.Context, kid string) ([]Key, error) {
-	infos, err := o.keyring.Compromise(ctx, kid)
+	infos, err := o.o.Keyring.Compromise(ctx, kid)
 	if errors.Is(err, keyring.ErrUnknownKey) {
 		return nil, badAct("there is no signing key %q", kid)
 	}
@@ -98,19 +95,19 @@ func (o *Operator) Revoke(ctx context.Context, r Revocation) error {
 	if err != nil {
 		return badAct("%v", err)
 	}
-	now := o.now()
+	now := o.o.Now()
 	switch {
 	case r.ID == "" || len(r.ID) > maxRevocationID:
 		return badAct("want an id of 1 to %d bytes, got %d", maxRevocationID, len(r.ID))
 	case r.Before.After(now):
 		return badAct("want a time until now, got %s", r.Before.UTC().Format(time.RFC3339))
 	}
-	if err := o.revoked.Revoke(ctx, kind, r.ID, r.Before, now.Add(keepRevocation)); err != nil {
+	if err := o.o.Revoked.Revoke(ctx, kind, r.ID, r.Before, now.Add(keepRevocation)); err != nil {
 		return fmt.Errorf("revoke: %w", err)
 	}
 	e := event.Event{Kind: event.KindOperatorRevoke, Target: event.Target{Kind: r.Kind, ID: r.ID}}
 	if kind == revoke.KindSubject { // the journal holds no names (P48)
-		if e.Subject, err = o.record.Subject(ctx, r.ID); err != nil {
+		if e.Subject, err = o.o.Record.Subject(ctx, r.ID); err != nil {
 			return fmt.Errorf("revoked, but the journal does not say so: %w", err)
 		}
 		e.Target.ID = ""
@@ -120,11 +117,11 @@ func (o *Operator) Revoke(ctx context.Context, r Revocation) error {
 
 // RebindUpstream lets the name stand for the issuer that the configuration gives it: its subjects go over to that issuer.
 func (o *Operator) RebindUpstream(ctx context.Context, name string) (Binding, error) {
-	issuer, known := o.issuers()[name]
+	issuer, known := o.o.Issuers()[name]
 	if !known {
 		return Binding{}, badAct("the configuration has no upstream %q", name)
 	}
-	b, err := o.pins.Rebind(ctx, name, issuer)
+	b, err := o.o.Pins.Rebind(ctx, name, issuer)
 	if err != nil || b.Was == b.Issuer {
 		return b, err
 	}
@@ -132,13 +129,13 @@ func (o *Operator) RebindUpstream(ctx context.Context, name string) (Binding, er
 }
 
 // Bindings lists which issuer each upstream's name is bound to, also of those that have left the configuration.
-func (o *Operator) Bindings(ctx context.Context) ([]Binding, error) { return o.pins.All(ctx) }
+func (o *Operator) Bindings(ctx context.Context) ([]Binding, error) { return o.o.Pins.All(ctx) }
 
 // done journals an act that is carried out. If that fails, the act stands, and the error says so.
 func (o *Operator) done(ctx context.Context, e event.Event) error {
 	e.Outcome, e.DecisionID = event.OutcomeDone, rand.Text()
-	err := o.record.Durable(ctx, &e)
-	o.record.Tell(ctx, &e)
+	err := o.o.Record.Durable(ctx, &e)
+	o.o.Record.Tell(ctx, &e)
 	if err != nil {
 		return fmt.Errorf("carried out, but the journal does not say so: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"fedbroker/broker"
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/operator"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/web"
 	"fedbroker/mappers"
@@ -278,7 +279,7 @@ func TestP45_CompromisedKeyKillsItsTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kid := keys[slices.IndexFunc(keys, func(k broker.Key) bool { return k.Algorithm == "ES256" && k.State == "signing" })].KeyID
+	kid := keys[slices.IndexFunc(keys, func(k operator.Key) bool { return k.Algorithm == "ES256" && k.State == "signing" })].KeyID
 	if _, err := h.broker.Operator().CompromiseKey(t.Context(), kid); err != nil {
 		t.Fatal(err)
 	}

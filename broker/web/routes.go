@@ -7,8 +7,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"fedbroker/broker"
 	"fedbroker/broker/event"
+	"fedbroker/broker/metadata"
 	"fedbroker/broker/oauth"
 )
 
@@ -126,7 +126,7 @@ func (s *Server) jwks(c echo.Context) error     { return document(c, s.broker.JW
 func (s *Server) metadata(c echo.Context) error { return document(c, s.broker.Metadata()) }
 
 // document writes a public document, or 304 to who holds it already (RFC 9110 §13.1.2).
-func document(c echo.Context, d broker.Document) error {
+func document(c echo.Context, d metadata.Document) error {
 	h := c.Response().Header()
 	h.Set(echo.HeaderCacheControl, cacheFor(d.MaxAge))
 	h.Set("ETag", d.ETag)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fedbroker/broker"
+	"fedbroker/broker/operator"
 	"fedbroker/broker/web/admin"
 )
 
@@ -52,7 +52,7 @@ one leaves the JWKS, and every token that it signed is dead.`,
 	return cmd
 }
 
-func (a *app) printKeys(keys []broker.Key, err error) error {
+func (a *app) printKeys(keys []operator.Key, err error) error {
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fedbroker/broker"
+	"fedbroker/broker/operator"
 	"fedbroker/broker/web/admin"
 )
 
@@ -40,7 +40,7 @@ func (a *app) revoke() *cobra.Command {
 			Args:    cobra.ExactArgs(1),
 			RunE: a.does(func(ctx context.Context, args []string) error {
 				return a.withOperator(ctx, func(o admin.Operator) error {
-					if err := o.Revoke(ctx, broker.Revocation{Kind: r.kind, ID: args[0]}); err != nil {
+					if err := o.Revoke(ctx, operator.Revocation{Kind: r.kind, ID: args[0]}); err != nil {
 						return fmt.Errorf("revoke %s %s: %w", r.kind, args[0], err)
 					}
 					return a.report(revoked{r.kind, args[0]}, func(w io.Writer) { fmt.Fprintf(w, "revoked %s %s\n", r.kind, args[0]) })

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/operator"
 	"fedbroker/broker/web"
 	"fedbroker/store"
 	"fedbroker/upstreams"
@@ -44,21 +45,23 @@ func (f *fakeOperator) act(format string, args ...any) error {
 	return f.fail
 }
 
-func (f *fakeOperator) Keys(context.Context) ([]broker.Key, error) {
-	return []broker.Key{{KeyID: "k1", Algorithm: "ES256", State: "signing", CreatedAt: time.Unix(1_800_000_000, 0).UTC()}}, f.act("keys")
+func (f *fakeOperator) Keys(context.Context) ([]operator.Key, error) {
+	return []operator.Key{{KeyID: "k1", Algorithm: "ES256", State: "signing", CreatedAt: time.Unix(1_800_000_000, 0).UTC()}}, f.act("keys")
 }
-func (f *fakeOperator) RotateKeys(context.Context) ([]broker.Key, error) { return nil, f.act("rotate") }
-func (f *fakeOperator) CompromiseKey(_ context.Context, kid string) ([]broker.Key, error) {
+func (f *fakeOperator) RotateKeys(context.Context) ([]operator.Key, error) {
+	return nil, f.act("rotate")
+}
+func (f *fakeOperator) CompromiseKey(_ context.Context, kid string) ([]operator.Key, error) {
 	return nil, f.act("compromise %s", kid)
 }
-func (f *fakeOperator) Revoke(_ context.Context, r broker.Revocation) error {
+func (f *fakeOperator) Revoke(_ context.Context, r operator.Revocation) error {
 	return f.act("revoke %s %s", r.Kind, r.ID)
 }
-func (f *fakeOperator) RebindUpstream(_ context.Context, name string) (broker.Binding, error) {
-	return broker.Binding{Name: name, Issuer: "https://new.test", Was: "https://old.test"}, f.act("rebind %s", name)
+func (f *fakeOperator) RebindUpstream(_ context.Context, name string) (operator.Binding, error) {
+	return operator.Binding{Name: name, Issuer: "https://new.test", Was: "https://old.test"}, f.act("rebind %s", name)
 }
-func (f *fakeOperator) Bindings(context.Context) ([]broker.Binding, error) {
-	return []broker.Binding{{Name: "acme", Issuer: "https://acme.test"}}, f.act("bindings")
+func (f *fakeOperator) Bindings(context.Context) ([]operator.Binding, error) {
+	return []operator.Binding{{Name: "acme", Issuer: "https://acme.test"}}, f.act("bindings")
 }
 
 // plane is a running admin plane over a fake operator.
@@ -401,22 +404,22 @@ func TestClient_DoesWhatTheOperatorDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	var operator Operator = c
+	var acts Operator = c
 	ctx := t.Context()
-	keys, err := operator.Keys(ctx)
+	keys, err := acts.Keys(ctx)
 	want, _ := (&fakeOperator{}).Keys(ctx)
 	if err != nil || !reflect.DeepEqual(keys, want) {
 		t.Errorf("keys %v, %v", keys, err)
 	}
-	_, rotated := operator.RotateKeys(ctx)
-	_, compromised := operator.CompromiseKey(ctx, "k 1")
-	b, rebound := operator.RebindUpstream(ctx, "acme")
-	all, listed := operator.Bindings(ctx)
+	_, rotated := acts.RotateKeys(ctx)
+	_, compromised := acts.CompromiseKey(ctx, "k 1")
+	b, rebound := acts.RebindUpstream(ctx, "acme")
+	all, listed := acts.Bindings(ctx)
 	ready, readiness := c.Ready(ctx)
-	if err := errors.Join(rotated, compromised, rebound, listed, readiness, operator.Revoke(ctx, broker.Revocation{Kind: "token", ID: "J"})); err != nil {
+	if err := errors.Join(rotated, compromised, rebound, listed, readiness, acts.Revoke(ctx, operator.Revocation{Kind: "token", ID: "J"})); err != nil {
 		t.Fatal(err)
 	}
-	if b != (broker.Binding{Name: "acme", Issuer: "https://new.test", Was: "https://old.test"}) || len(all) != 1 || !reflect.DeepEqual(ready, p.ready) {
+	if b != (operator.Binding{Name: "acme", Issuer: "https://new.test", Was: "https://old.test"}) || len(all) != 1 || !reflect.DeepEqual(ready, p.ready) {
 		t.Errorf("binding %v, bindings %v, readiness %v", b, all, ready)
 	}
 	if want := []string{"keys", "rotate", "compromise k 1", "rebind acme", "bindings", "revoke token J"}; !slices.Equal(p.operator.did, want) {
@@ -431,7 +434,7 @@ func TestClient_Errors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	p.operator.fail = &broker.ActError{Text: "there is no signing key"}
+	p.operator.fail = &operator.ActError{Text: "there is no signing key"}
 	if _, err := c.CompromiseKey(t.Context(), "k"); err == nil || err.Error() != "there is no signing key" || !isAct(err) {
 		t.Errorf("the operator's mistake: %v", err)
 	}
@@ -448,7 +451,7 @@ func TestClient_Errors(t *testing.T) {
 	}
 }
 
-func isAct(err error) bool { _, ok := errors.AsType[*broker.ActError](err); return ok }
+func isAct(err error) bool { _, ok := errors.AsType[*operator.ActError](err); return ok }
 
 func TestSpec_Check(t *testing.T) {
 	pair := &web.TLSSpec{CertFile: "/c", KeyFile: "/k"}

@@ -9,20 +9,20 @@ import (
 
 	strict "github.com/go-json-experiment/json"
 
-	"fedbroker/broker"
 	"fedbroker/broker/event"
+	"fedbroker/broker/operator"
 	"fedbroker/store"
 )
 
-// Operator is what an operator may do to a broker's state: *broker.Operator where the state is at hand, *Client where a server
+// Operator is what an operator may do to a broker's state: *operator.Operator where the state is at hand, *Client where a server
 // holds it.
 type Operator interface {
-	Keys(ctx context.Context) ([]broker.Key, error)
-	RotateKeys(ctx context.Context) ([]broker.Key, error)
-	CompromiseKey(ctx context.Context, kid string) ([]broker.Key, error)
-	Revoke(ctx context.Context, r broker.Revocation) error
-	RebindUpstream(ctx context.Context, name string) (broker.Binding, error)
-	Bindings(ctx context.Context) ([]broker.Binding, error)
+	Keys(ctx context.Context) ([]operator.Key, error)
+	RotateKeys(ctx context.Context) ([]operator.Key, error)
+	CompromiseKey(ctx context.Context, kid string) ([]operator.Key, error)
+	Revoke(ctx context.Context, r operator.Revocation) error
+	RebindUpstream(ctx context.Context, name string) (operator.Binding, error)
+	Bindings(ctx context.Context) ([]operator.Binding, error)
 }
 
 const (
@@ -53,7 +53,7 @@ func (s *Server) api() http.Handler {
 	mux.Handle("GET "+pathKeys, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.Keys(ctx) }))
 	mux.Handle("POST "+pathRotate, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.RotateKeys(ctx) }))
 	mux.Handle("POST "+pathCompromise, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.CompromiseKey(ctx, in.Name) }))
-	mux.Handle("POST "+pathRevoke, act(s, func(ctx context.Context, in broker.Revocation) (any, error) {
+	mux.Handle("POST "+pathRevoke, act(s, func(ctx context.Context, in operator.Revocation) (any, error) {
 		return nothing{}, s.operator.Revoke(ctx, in)
 	}))
 	mux.Handle("GET "+pathBindings, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.Bindings(ctx) }))
@@ -88,7 +88,7 @@ type problem struct {
 }
 
 func (s *Server) writeError(w http.ResponseWriter, err error) {
-	if mistake, ok := errors.AsType[*broker.ActError](err); ok {
+	if mistake, ok := errors.AsType[*operator.ActError](err); ok {
 		writeJSON(w, http.StatusUnprocessableEntity, problem{Error: "refused", Detail: mistake.Text})
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/operator"
 )
 
 // Client is the admin API over the unix socket of a running server.
@@ -46,32 +47,32 @@ func (c *Client) Ready(ctx context.Context) (r broker.Readiness, err error) {
 }
 
 // Keys lists the signing keys.
-func (c *Client) Keys(ctx context.Context) (keys []broker.Key, err error) {
+func (c *Client) Keys(ctx context.Context) (keys []operator.Key, err error) {
 	return keys, c.call(ctx, http.MethodGet, pathKeys, nil, &keys)
 }
 
 // RotateKeys begins a rotation of the signing keys.
-func (c *Client) RotateKeys(ctx context.Context) (keys []broker.Key, err error) {
+func (c *Client) RotateKeys(ctx context.Context) (keys []operator.Key, err error) {
 	return keys, c.call(ctx, http.MethodPost, pathRotate, nothing{}, &keys)
 }
 
 // CompromiseKey takes a signing key out of use, with every token under it.
-func (c *Client) CompromiseKey(ctx context.Context, kid string) (keys []broker.Key, err error) {
+func (c *Client) CompromiseKey(ctx context.Context, kid string) (keys []operator.Key, err error) {
 	return keys, c.call(ctx, http.MethodPost, pathCompromise, named{Name: kid}, &keys)
 }
 
 // Revoke revokes.
-func (c *Client) Revoke(ctx context.Context, r broker.Revocation) error {
+func (c *Client) Revoke(ctx context.Context, r operator.Revocation) error {
 	return c.call(ctx, http.MethodPost, pathRevoke, r, nil)
 }
 
 // RebindUpstream binds an upstream's name to its configured issuer.
-func (c *Client) RebindUpstream(ctx context.Context, name string) (b broker.Binding, err error) {
+func (c *Client) RebindUpstream(ctx context.Context, name string) (b operator.Binding, err error) {
 	return b, c.call(ctx, http.MethodPost, pathRebind, named{Name: name}, &b)
 }
 
 // Bindings lists which issuer each upstream's name is bound to.
-func (c *Client) Bindings(ctx context.Context) (all []broker.Binding, err error) {
+func (c *Client) Bindings(ctx context.Context) (all []operator.Binding, err error) {
 	return all, c.call(ctx, http.MethodGet, pathBindings, nil, &all)
 }
 
@@ -109,14 +110,14 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
-// refused is the server's refusal; one of the operator's own mistakes is an *broker.ActError here, too.
+// refused is the server's refusal; one of the operator's own mistakes is an *operator.ActError here, too.
 func refused(status int, answer []byte) error {
 	var p problem
 	switch err := json.Unmarshal(answer, &p); {
 	case err != nil || p.Error == "":
 		return fmt.Errorf("admin: the server answered with status %d", status)
 	case p.Detail != "":
-		return &broker.ActError{Text: p.Detail}
+		return &operator.ActError{Text: p.Detail}
 	}
 	return fmt.Errorf("admin: the server answered %s", p.Error)
 }
