@@ -39,15 +39,7 @@ func (c Config) Unserved() []string {
 			out = append(out, fmt.Sprintf("clients[%d].%s", i, key))
 		}
 	}
-	t := c.Tokens
-	add(t.IDTTL != nil, "tokens.id_ttl")
-	add(t.CodeTTL != nil, "tokens.code_ttl")
-	add(t.RefreshTTL != nil, "tokens.refresh_ttl")
-	add(t.RefreshIdle != nil, "tokens.refresh_idle")
-	add(t.RefreshGrace != nil, "tokens.refresh_grace")
-	add(t.ActDepth != nil, "tokens.act_depth")
-	add(c.Sessions != SessionsSpec{}, "sessions")
-	add(len(c.Scopes) > 0, "scopes")
+	add(c.Tokens.ActDepth != nil, "tokens.act_depth")
 	add(len(c.ResourceServers) > 0, "resource_servers")
 	slices.Sort(out)
 	return slices.Compact(out)

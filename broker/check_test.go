@@ -131,12 +131,11 @@ func TestUnserved(t *testing.T) {
 	if got := c.Unserved(); len(got) != 0 {
 		t.Errorf("nothing unserved is configured: %v", got)
 	}
-	c.Sessions.TTL, c.Tokens.CodeTTL = ptr(time.Hour), ptr(time.Minute)
-	c.Scopes = map[string][]string{"billing": {"cost_center"}}
-	c.Clients[0].GrantTypes = append(c.Clients[0].GrantTypes, "authorization_code")
+	c.Tokens.ActDepth = ptr(4)
+	c.Clients[0].GrantTypes = append(c.Clients[0].GrantTypes, "device_code")
 	c.Upstreams[0].Linking = true
 	got := strings.Join(c.Unserved(), "\n")
-	for _, want := range []string{"sessions", "tokens.code_ttl", "scopes", "clients[0].grant_types: authorization_code", "upstreams[0].linking"} {
+	for _, want := range []string{"tokens.act_depth", "clients[0].grant_types: device_code", "upstreams[0].linking"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)
 		}
