@@ -47,6 +47,7 @@ var rungs = map[string]int{
 	"broker":                 5,
 	"broker/web":             6,
 	"broker/web/admin":       6,
+	"broker/web/pages":       6,
 	"cmd/fedbroker":          7,
 	"cmd/fedbroker/config":   7,
 
