@@ -53,6 +53,7 @@ var rungs = map[string]int{
 
 	"cmd/fedbroker/config/nearest": 7,
 	"cmd/fedbroker/demo":           7,
+	"cmd/fedbroker/demo/app":       7,
 }
 
 // importers names the only packages that may import a restricted one.
