@@ -1,6 +1,6 @@
-// Makes the key pair of the client that authenticates by private_key_jwt: PREFIX.private.jwk, and PREFIX.jwks for the broker.
+// Makes the key pair of a client that authenticates by private_key_jwt: PREFIX.private.jwk, the same as PREFIX.pem, and PREFIX.jwks for the server.
 import { writeFileSync } from 'node:fs'
-import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
+import { calculateJwkThumbprint, exportJWK, exportPKCS8, generateKeyPair } from 'jose'
 
 const prefix = process.argv[2]
 const alg = 'ES256'
@@ -8,4 +8,5 @@ const pair = await generateKeyPair(alg, { extractable: true })
 const publicKey = await exportJWK(pair.publicKey)
 const about = { kid: await calculateJwkThumbprint(publicKey), alg, use: 'sig' }
 writeFileSync(`${prefix}.private.jwk`, JSON.stringify({ ...(await exportJWK(pair.privateKey)), ...about }), { mode: 0o600 })
+writeFileSync(`${prefix}.pem`, await exportPKCS8(pair.privateKey), { mode: 0o600 })
 writeFileSync(`${prefix}.jwks`, JSON.stringify({ keys: [{ ...publicKey, ...about }] }))

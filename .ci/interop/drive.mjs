@@ -1,7 +1,6 @@
 // Drives a running fedbroker with the tokens of real identity providers, by real client libraries, and verifies what it issues.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createLocalJWKSet, createRemoteJWKSet, decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose'
@@ -9,16 +8,13 @@ import * as client from 'openid-client'
 import { accessToken, connect, denial, exchange, jwtToken } from './broker.mjs'
 import { Glewlwyd } from './glewlwyd.mjs'
 import { batchToken, login } from './people.mjs'
-import { finish, step, until } from './steps.mjs'
+import { finish, keep, secret, step, until } from './steps.mjs'
 
 const { BROKER_URL: issuer, PANVA_URL: panva, PANVA_PID: panvaPID, PANVA_RESOURCE: resource, WORK: work } = process.env
 const run = promisify(execFile)
 const orders = 'https://orders.example'
 const billing = 'https://billing.example'
-const secret = (name) => readFileSync(join(work, name), 'utf8').trim()
-const seen = [] // every token of the run: none of them may be in a log
 
-const keep = (token) => (seen.push(token), token)
 async function swap(config, subject, parameters) {
   const answer = await exchange(config, subject, parameters)
   keep(answer.access_token)
@@ -156,14 +152,14 @@ async function readyUpstreams() {
 if (process.env.GLEWLWYD_URL) {
   const glewlwyd = new Glewlwyd({ url: process.env.GLEWLWYD_URL, resource, secret: secret('glewlwyd.secret') })
   await step('glewlwyd has no plugin yet: the broker serves, and its readiness says that this upstream is down', async () =>
-    assert.deepEqual(await readyUpstreams(), { panva: true, glewlwyd: false }))
+    assert.deepEqual(await readyUpstreams(), { panva: true, beta: true, glewlwyd: false }))
   await step('glewlwyd is set up by its administration API', () => glewlwyd.setUp())
   const before = keep(await glewlwyd.clientToken())
   await step('glewlwyd\'s client token is exchanged; jose verifies the result', async () => {
     const answer = await swap(gateway, before)
     const claims = await verified(answer.access_token, orders)
     assert.deepEqual([claims.sub, claims.workload, claims.upstream.name, answer.scope], ['glewlwyd|nightly', 'nightly', 'glewlwyd', 'orders.read'])
-    assert.deepEqual(await readyUpstreams(), { panva: true, glewlwyd: true })
+    assert.deepEqual(await readyUpstreams(), { panva: true, beta: true, glewlwyd: true })
   })
   await step('a person\'s token of glewlwyd is exchanged, by the requester that its audience is bound to', async () => {
     const token = keep(await glewlwyd.personToken())
@@ -234,27 +230,12 @@ await step('an operator replaces a compromised signing key: jose finds the new o
   assert.deepEqual(await client.tokenIntrospection(gateway, old), { active: false })
 })
 
-// -------------------------------------------------------------------- what it wrote down
-
 await step('jose verifies with the key set alone: it holds no private member', async () => {
   const set = await (await fetch(gateway.serverMetadata().jwks_uri)).json()
   assert.ok(set.keys.length >= 2)
   for (const key of set.keys) assert.deepEqual(Object.keys(key).filter((member) => ['d', 'p', 'q', 'k'].includes(member)), [])
   const { access_token: token } = await client.clientCredentialsGrant(gateway, { resource: orders })
   await jwtVerify(keep(token), createLocalJWKSet(set), { issuer, audience: orders })
-})
-
-await step('no token and no secret is in the broker\'s log or journal', () => {
-  const secrets = ['gateway.secret', 'gateway-post.secret', 'orders.secret', 'stranger.secret', 'panva.secret', 'admin.secret', 'seal.key'].map(secret)
-  const files = ['broker.log', ...readdirSync(join(work, 'journal')).map((name) => join('journal', name))]
-  let bytes = 0
-  for (const file of files) {
-    const text = readFileSync(join(work, file), 'utf8')
-    bytes += text.length
-    for (const token of seen) assert.ok(!text.includes(token.split('.')[2]), `a token's signature is in ${file}`)
-    for (const value of secrets) assert.ok(!text.includes(value), `a secret is in ${file}`)
-  }
-  assert.ok(bytes > 0, 'nothing was written down')
 })
 
 finish()

@@ -1,4 +1,5 @@
-// Sets up and speaks to a running glewlwyd through its administration API: one OpenID Connect plugin, one scope, one client, one person.
+// Sets up and speaks to a running glewlwyd through its administration API: one OpenID Connect plugin, one API scope, a job's client, fedbroker as
+// a client, one person. Its login page is a program for a browser's JavaScript; signIn calls what that program calls.
 import { exportJWK, generateKeyPair } from 'jose'
 
 // The administrator of a fresh database; the server listens on loopback and its database is thrown away after the run.
@@ -6,7 +7,8 @@ const admin = { username: 'admin', password: 'password' }
 const plugin = 'oidc'
 const scope = 'orders'
 const client = 'nightly'
-const person = 'grace'
+const upstreamClient = 'fedbroker'
+export const person = { username: 'grace', name: 'Grace Hopper', email: 'grace@glewlwyd.example' }
 const tokenSeconds = 600
 
 export class Glewlwyd {
@@ -35,7 +37,27 @@ export class Glewlwyd {
       client_id: client, password: this.#secret, confidential: true, enabled: true, scope: [scope],
       authorization_type: ['client_credentials', 'password'], token_endpoint_auth_method: ['client_secret_basic'],
     })
-    await this.#call('POST', '/user/', { username: person, password: this.#secret, scope: [scope], enabled: true })
+    await this.#call('POST', '/client/', {
+      client_id: upstreamClient, password: this.#secret, confidential: true, enabled: true, scope: [],
+      authorization_type: ['code'], redirect_uri: [`${this.#resource}/callback/glewlwyd`], token_endpoint_auth_method: ['client_secret_basic'],
+    })
+    await this.#call('POST', '/user/', { ...person, password: this.#secret, scope: [scope, 'openid'], enabled: true })
+  }
+
+  // owns tells whether a page is glewlwyd's login page.
+  owns(page) {
+    return page.url.origin === this.#url && page.url.searchParams.has('callback_url')
+  }
+
+  // signIn does what the login page does: the password, the consent, and back to where the person was going. Returns the page after it.
+  async signIn(browser, page) {
+    const send = async (method, path, body) => {
+      const answer = await browser.fetch(`${this.#url}/api${path}`, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+      if (!answer.ok) throw new Error(`glewlwyd: ${method} ${path} answered ${answer.status}`)
+    }
+    await send('POST', '/auth/', { username: person.username, password: this.#secret })
+    await send('PUT', `/auth/grant/${upstreamClient}/`, { scope: 'openid' })
+    return browser.open(`${page.url.searchParams.get('callback_url')}&g_continue`)
   }
 
   // rotate replaces the only key: what it signed before is good nowhere any more.
@@ -51,7 +73,7 @@ export class Glewlwyd {
 
   // personToken is the person's, through the client. glewlwyd gives it the scope as its audience.
   personToken() {
-    return this.#token({ grant_type: 'password', username: person, password: this.#secret, scope })
+    return this.#token({ grant_type: 'password', username: person.username, password: this.#secret, scope })
   }
 
   async #token(form) {
@@ -75,7 +97,8 @@ export class Glewlwyd {
         'jwt-type': 'ecdsa', 'jwt-key-size': '256', 'jwks-private': JSON.stringify({ keys: [key] }), 'jwks-show': true,
         'access-token-duration': tokenSeconds, 'refresh-token-duration': tokenSeconds, 'code-duration': 60, 'refresh-token-rolling': false,
         'allow-non-oidc': true, 'auth-type-client-enabled': true, 'auth-type-password-enabled': true,
-        'auth-type-code-enabled': false, 'auth-type-token-enabled': false, 'auth-type-id-token-enabled': false,
+        'auth-type-code-enabled': true, 'pkce-allowed': true, 'pkce-required': true, 'oauth-as-iss-id': true, 'name-claim': 'mandatory', 'email-claim': 'mandatory',
+        'auth-type-token-enabled': false, 'auth-type-id-token-enabled': false,
         'auth-type-none-enabled': false, 'auth-type-device-enabled': false, 'auth-type-refresh-enabled': false,
         'resource-allowed': true, 'resource-scope': { [scope]: [this.#resource] }, 'resource-client-property': '',
         'resource-scope-and-client-property': false, 'additional-parameters': [],

@@ -1,12 +1,12 @@
 // What the job and the person at panva's provider hold: real tokens, fetched by openid-client.
 import * as client from 'openid-client'
+import { Browser } from './browser.mjs'
 
-const resource = process.env.PANVA_RESOURCE
+const { PANVA_URL: panva, PANVA_RESOURCE: resource } = process.env
 const redirect = 'https://shop.example/callback'
-const maxHops = 10
 
 const connect = (clientID) =>
-  client.discovery(new URL(process.env.PANVA_URL), clientID, process.env.PANVA_SECRET, undefined, { execute: [client.allowInsecureRequests] })
+  client.discovery(new URL(panva), clientID, process.env.PANVA_SECRET, undefined, { execute: [client.allowInsecureRequests] })
 
 export async function batchToken(audience = resource) {
   const answer = await client.clientCredentialsGrant(await connect('batch'), { scope: 'orders.read', resource: audience })
@@ -22,24 +22,9 @@ export async function login() {
     redirect_uri: redirect, scope: 'openid orders.read', resource, nonce,
     code_challenge: await client.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
   })
-  const callback = await follow(start)
+  const browser = new Browser()
+  const { url: callback, status } = await browser.walk(await browser.open(start), [panva], { login: 'ada' })
+  if (!callback.href.startsWith(redirect)) throw new Error(`panva's provider answered ${status} at ${callback.pathname}`)
   const answer = await client.authorizationCodeGrant(config, callback, { pkceCodeVerifier: verifier, expectedNonce: nonce, idTokenExpected: true }, { resource })
   return { accessToken: answer.access_token, idToken: answer.id_token }
-}
-
-async function follow(url) {
-  const jar = new Map()
-  for (let hop = 0; hop < maxHops; hop++) {
-    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
-    const answer = await fetch(url, { redirect: 'manual', headers: cookie ? { cookie } : {} })
-    for (const line of answer.headers.getSetCookie()) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)
-      jar.set(name, value)
-    }
-    const location = answer.headers.get('location')
-    if (location === null) throw new Error(`panva's provider answered ${answer.status} at ${url.pathname}`)
-    url = new URL(location, url)
-    if (url.href.startsWith(redirect)) return url
-  }
-  throw new Error('panva\'s provider redirects without end')
 }

@@ -1,13 +1,23 @@
 // One line for each step, in the words that `run` counts in work/steps.log: "ok   …" or "FAIL …".
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 let failed = 0
+const work = process.env.WORK
+
+// keep notes what the broker must never write down: a token, a code, a verifier. `last.mjs` looks for it.
+export function keep(value) {
+  appendFileSync(join(work, 'kept'), `${value}\n`, { mode: 0o600 })
+  return value
+}
+
+// secret reads one of the run's secrets.
+export const secret = (name) => readFileSync(join(work, name), 'utf8').trim()
 
 function tell(line) {
   console.log(line)
-  appendFileSync(join(process.env.WORK, 'steps.log'), `${line}\n`)
+  appendFileSync(join(work, 'steps.log'), `${line}\n`)
 }
 
 // step runs one check; a failed one is told and the run goes on. Returns what the check returned, undefined when it failed.
