@@ -221,7 +221,7 @@ func (p *Pages) FormPost(d FormPost) (Page, error) {
 		Action template.URL
 		Script template.JS
 	}{FormPost: d, Action: action, Script: submitScript}
-	return p.render(formPostPage, "Continue", v, formAction(source), "; script-src "+hashSource([]byte(submitScript)))
+	return p.render(formPostPage, "One moment", v, formAction(source), "; script-src "+hashSource([]byte(submitScript)))
 }
 
 // StartAgain renders that the sign-in is to be begun anew.
@@ -239,5 +239,5 @@ func (p *Pages) StartAgain(d StartAgain) (Page, error) {
 		}
 		v.Href = address
 	}
-	return p.render(startAgainPage, "Please start again", v, formAction(), "")
+	return p.render(startAgainPage, "Let’s start again", v, formAction(), "")
 }

@@ -84,14 +84,13 @@ type view struct {
 	Title string // plain text
 	Site  string
 	Style template.CSS
-	Kind  string // of the page, as a class of its body
 	D     any
 }
 
 // render executes a page whole before anything of it can leave.
 func (p *Pages) render(name, title string, data any, formAction, scriptSrc string) (Page, error) {
 	var out bytes.Buffer
-	v := view{Title: title, Site: p.options.Site, Style: p.style, Kind: strings.TrimSuffix(name, ".html"), D: data}
+	v := view{Title: title, Site: p.options.Site, Style: p.style, D: data}
 	if err := p.set[name].ExecuteTemplate(&out, "layout", v); err != nil {
 		return Page{}, fmt.Errorf("page %s: %w", name, err)
 	}

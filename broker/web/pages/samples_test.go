@@ -106,8 +106,10 @@ func TestWriteSamples(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", s.name, err)
 		}
-		if err := os.WriteFile(filepath.Join(folder, s.name+".html"), page.HTML, 0o600); err != nil {
-			t.Fatal(err)
+		for suffix, content := range map[string][]byte{".html": page.HTML, ".csp": []byte(page.CSP)} {
+			if err := os.WriteFile(filepath.Join(folder, s.name+suffix), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
