@@ -31,10 +31,15 @@ function attributes(tag) {
   return found
 }
 
-// Page is where a journey stands: a page that was answered, or the app's redirect URI (outside is true) with the parameters that reached it.
+// Page is where a journey stands: a page that was answered, or a place that was not gone to (outside is true) with the request that would have.
 export class Page {
-  constructor({ url, status, headers, html = '', outside = false, parameters }) {
-    Object.assign(this, { url, status, headers, html, outside, parameters })
+  constructor({ url, status, headers, html = '', outside = false, init }) {
+    Object.assign(this, { url, status, headers, html, outside, init })
+  }
+
+  // parameters are those that reach an app's redirect URI, by query or by form.
+  get parameters() {
+    return this.init?.body ?? this.url.searchParams
   }
 
   // forms lists the page's forms: where each goes, how, with which values as it stands, and the names of its buttons.
@@ -77,13 +82,14 @@ class Jar {
 
 export class Browser {
   jar = new Jar()
-  #outside = (url) => url.hostname !== '127.0.0.1'
+  visited = [] // every URL that was asked for
+  until = () => false // (url) => whether to stop before it
 
   // open goes to a URL and follows redirects until a page is there.
   async open(url, init = {}) {
     url = new URL(url)
     for (let step = 0; step < maxSteps; step++) {
-      if (this.#outside(url)) return new Page({ url, outside: true, parameters: new URLSearchParams(init.body ?? url.search) })
+      if (url.hostname !== '127.0.0.1' || this.until(url)) return new Page({ url, outside: true, init })
       const answer = await this.fetch(url, init)
       const location = answer.headers.get('location')
       if (location === null || answer.status < 300 || answer.status > 399) {
@@ -98,6 +104,7 @@ export class Browser {
   // fetch sends one request with this browser's cookies, and keeps those that are answered.
   async fetch(url, init = {}) {
     url = new URL(url)
+    this.visited.push(url)
     const cookie = this.jar.fitting(url).map(({ name, value }) => `${name}=${value}`).join('; ')
     const answer = await send(url, { ...init, headers: { ...init.headers, ...(cookie && { cookie }) } })
     for (const line of answer.headers.getSetCookie()) this.jar.keep(url, line)
@@ -112,6 +119,11 @@ export class Browser {
     const url = new URL(form.action)
     url.search = fields
     return this.open(url)
+  }
+
+  // went tells whether anything of the origin was asked for since the mark, an earlier length of visited.
+  went(origin, mark = 0) {
+    return this.visited.slice(mark).some((url) => url.origin === origin)
   }
 
   // walk fills in whatever form stands on the pages of the origins given until the journey leaves them; a form that only carries values on

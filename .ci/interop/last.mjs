@@ -2,15 +2,49 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { decodeJwt } from 'jose'
+import { apology, apps, signIn, wayBack } from './app.mjs'
+import { Browser } from './browser.mjs'
 import { finish, secret, step } from './steps.mjs'
 
-const { WORK: work } = process.env
+const { WORK: work, PANVA_PID: panvaPID, BETA_PID: betaPID } = process.env
+
+// interrupted begins a login, and does something to the provider just before its answer reaches the broker.
+async function interrupted(upstream, happen) {
+  const browser = new Browser()
+  const attempt = await apps.basic.begin({ idp_hint: upstream })
+  browser.until = (url) => url.pathname === `/callback/${upstream}`
+  const callback = await signIn(browser, await browser.open(attempt.url))
+  browser.until = () => false
+  happen()
+  const started = performance.now()
+  const page = await browser.open(callback.url, callback.init)
+  return { browser, attempt, page, seconds: (performance.now() - started) / 1000 }
+}
+
+const outages = {
+  'does not answer any more': ['panva', () => process.kill(Number(panvaPID), 'SIGSTOP')],
+  'is gone': ['beta', () => process.kill(Number(betaPID), 'SIGKILL')],
+}
+for (const [what, [upstream, happen]] of Object.entries(outages)) {
+  await step(`a provider that ${what} between login and code: a page within 15 s, and the way back says temporarily_unavailable`, async () => {
+    const { browser, attempt, page, seconds } = await interrupted(upstream, happen).finally(() => process.kill(Number(panvaPID), 'SIGCONT'))
+    assert.ok(seconds < 15, `${seconds} s`)
+    apology(page, 503)
+    assert.equal(await apps.basic.refused(attempt, await wayBack(browser, page, apps.basic)), 'temporarily_unavailable')
+  })
+}
+
+await step('with one provider gone, people of the other still log in', async () => {
+  const tokens = await apps.basic.login(new Browser(), { idp_hint: 'panva' })
+  assert.equal(decodeJwt(tokens.id_token).sub, 'panva|ada')
+})
 
 await step('no token, no code, no secret and no person is in the broker\'s log or journal', () => {
   const kept = readFileSync(join(work, 'kept'), 'utf8').trim().split('\n').map((value) => value.split('.').at(-1))
   const secrets = readdirSync(work).filter((name) => /\.(secret|key)$/.test(name)).map(secret)
   const people = ['Lovelace', 'Hopper', '@panva.example', '@beta.example', '@glewlwyd.example']
-  assert.ok(kept.length > 20 && kept.every((value) => value.length >= 16) && secrets.length > 10, 'nothing to look for')
+  assert.ok(kept.length > 100 && kept.every((value) => value.length >= 16) && secrets.length > 10, 'nothing to look for')
   const files = ['broker.log', ...readdirSync(join(work, 'journal')).map((name) => join('journal', name))]
   let bytes = 0
   for (const file of files) {
