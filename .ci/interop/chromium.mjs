@@ -4,12 +4,13 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { apps, beta, issuer, panva } from './app.mjs'
+import { App, apps, beta, issuer, panva } from './app.mjs'
 import { launch, Screen } from './screen.mjs'
 import { finish, step } from './steps.mjs'
 
 const { SPA_URL: spa, APACHE_URL: apache, APACHE_THERE: apacheThere, FEDBROKER: fedbroker } = process.env
 const demoSeconds = 20
+const app = new App(apps.basic.config, `${spa}/app`, apps.basic.scope)
 const chrome = await launch()
 
 // visit runs a step in a browser of its own; nothing on its pages may have complained at the end. The status is that of a page that refuses.
@@ -30,12 +31,13 @@ async function signIn(page, button = 'Allow') {
   await page.getByRole('button', { name: button }).click()
 }
 
-// atApp stops the browser at an app that nobody serves, and gives what reached it.
-async function atApp(page, app, act) {
-  await page.route(`${app.redirectURI}*`, (route) => route.fulfill({ status: 200, contentType: 'text/html', body: '<!doctype html><title>the app</title><link rel="icon" href="data:,">' }))
+// atApp waits for what reaches the app, by query or by form.
+async function atApp(page, act) {
+  const asked = page.waitForRequest((request) => request.url().split('?')[0] === app.redirectURI)
   await act()
-  await page.waitForURL(`${app.redirectURI}*`)
-  return new URL(page.url()).searchParams
+  const request = await asked
+  await page.waitForURL(({ href }) => href.startsWith(app.redirectURI))
+  return request.method() === 'POST' ? new URLSearchParams(request.postData()) : new URL(request.url()).searchParams
 }
 
 await visit('Chromium calls what a page complains of by its name (so that silence below means something)', async (page, screen) => {
@@ -49,7 +51,7 @@ await visit('Chromium calls what a page complains of by its name (so that silenc
 // -------------------------------------------------------------------- the chooser
 
 const choose = async (page, parameters) => {
-  const attempt = await apps.basic.begin(parameters)
+  const attempt = await app.begin(parameters)
   await page.goto(attempt.url.href)
   return attempt
 }
@@ -59,7 +61,7 @@ await visit('the chooser: looked at, and one option clicked', async (page, scree
   await screen.picture('chooser')
   await page.getByRole('link', { name: 'Panva & Partners' }).click()
   assert.equal(new URL(page.url()).origin, panva)
-  const answer = await atApp(page, apps.basic, () => signIn(page))
+  const answer = await atApp(page, () => signIn(page))
   assert.ok(answer.get('code') && answer.get('iss') === issuer)
 })
 
@@ -68,7 +70,7 @@ await visit('the chooser by keyboard alone, without JavaScript, to the provider 
   for (let presses = 0; presses < 10 && !(await page.evaluate(() => document.activeElement?.textContent.includes('Beta Works')).catch(() => false)); presses++) await page.keyboard.press('Tab')
   await Promise.all([page.waitForURL(`${beta}/**`), page.keyboard.press('Enter')])
   await signIn(page)
-  const answer = await atApp(page, apps.basic, () => page.getByRole('button', { name: 'Continue' }).click())
+  const answer = await atApp(page, () => page.getByRole('button', { name: 'Continue' }).click())
   assert.ok(answer.get('code'))
 }, { javaScriptEnabled: false })
 
@@ -85,21 +87,16 @@ await visit('an e-mail address typed at the chooser leads to its provider; one o
 })
 
 await visit('Chromium carries the form_post of the second provider, and ours to the app', async (page) => {
-  await choose(page, { idp_hint: 'beta', response_mode: 'form_post' })
-  let body
-  await page.route(apps.basic.redirectURI, (route) => {
-    body = new URLSearchParams(route.request().postData())
-    return route.fulfill({ status: 200, contentType: 'text/html', body: '<!doctype html><title>the app</title><link rel="icon" href="data:,">' })
-  })
-  await signIn(page)
-  await page.waitForURL(apps.basic.redirectURI)
-  assert.ok(body.get('code') && body.get('state') && body.get('iss') === issuer)
+  const { state } = await choose(page, { idp_hint: 'beta', response_mode: 'form_post' })
+  const answer = await atApp(page, () => signIn(page))
+  assert.ok(answer.get('code'))
+  assert.deepEqual([answer.get('state'), answer.get('iss'), new URL(page.url()).search], [state, issuer, ''])
 })
 
 // -------------------------------------------------------------------- pages of failure and of sign-out
 
 await visit('a redirect_uri that is not the app\'s: the page, looked at', async (page, screen) => {
-  await choose(page, { redirect_uri: 'https://basic.example/callback/' })
+  await choose(page, { redirect_uri: `${app.redirectURI}/` })
   await screen.picture('failure-redirect')
 }, { status: 400 })
 
@@ -107,7 +104,7 @@ await visit('a no at the provider: the page, looked at, and its way back', async
   await choose(page, { idp_hint: 'panva' })
   await signIn(page, 'Deny')
   await screen.picture('failure-denied')
-  const answer = await atApp(page, apps.basic, () => page.getByRole('link', { name: /^Back to/ }).click())
+  const answer = await atApp(page, () => page.getByRole('link', { name: /^Back to/ }).click())
   assert.equal(answer.get('error'), 'access_denied')
 }, { status: 403 })
 
@@ -118,7 +115,7 @@ await visit('a callback without a login: the page, looked at', async (page, scre
 
 await visit('sign-out: asked, looked at, done, looked at', async (page, screen) => {
   await choose(page, { idp_hint: 'panva' })
-  await atApp(page, apps.basic, () => signIn(page))
+  await atApp(page, () => signIn(page))
   await page.goto(`${issuer}/logout`)
   await screen.picture('signout')
   await page.getByRole('button', { name: 'Sign out' }).click()

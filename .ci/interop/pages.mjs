@@ -28,6 +28,7 @@ serve(page, ({ headers, url }) => url.endsWith('.css') ? styles : ['text/html', 
 
 const spaFiles = {
   '/': ['text/html', file('spa/index.html')],
+  '/app': ['text/html', '<!doctype html><title>an app</title><link rel="icon" href="data:,"><p>an app'], // where a login of app-basic ends
   '/pages.css': styles,
   '/app.js': ['text/javascript', file('spa/app.js')],
   '/oidc-client-ts.js': ['text/javascript', file('node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js')],
