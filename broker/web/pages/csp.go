@@ -41,6 +41,19 @@ func formAction(sources ...string) string {
 	return "; form-action " + strings.Join(sources, " ")
 }
 
+// onward is what a form's policy must admit when it ends at an app. Chromium holds every redirect that follows a submission to
+// form-action, too, and where an app sends its people afterwards is its own affair: with the app's origin alone, an app that answers from
+// another origin than it is used at would be out of reach. Nothing follows a private-use scheme.
+func onward(source string) []string {
+	switch {
+	case strings.HasPrefix(source, "https:"):
+		return []string{source, "https:"}
+	case strings.HasPrefix(source, "http:"):
+		return []string{source, "https:" + loopbackSources}
+	}
+	return []string{source}
+}
+
 // target is an absolute address outside: of an app. It is judged again here, as what html/template itself would let pass is too much
 // for an app (mailto) and too little (private-use schemes).
 func target(raw string) (address template.URL, source string, err error) {

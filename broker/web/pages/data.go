@@ -157,7 +157,7 @@ func (p *Pages) Failure(d Failure) (Page, error) {
 		}
 		v.BackURL = address
 		if d.Back.Post {
-			directive = formAction(source)
+			directive = formAction(onward(source)...)
 		}
 	}
 	return p.render(failurePage, v.Text.Title, v, directive, "")
@@ -190,7 +190,7 @@ func (p *Pages) SignOutAsk(d SignOutAsk) (Page, error) {
 		if err != nil {
 			return Page{}, fmt.Errorf("return to: %w", err)
 		}
-		sources = append(sources, source)
+		sources = append(sources, onward(source)...)
 	}
 	return p.render(signOutPage, "Sign out?", v, formAction(sources...), "")
 }
@@ -221,7 +221,7 @@ func (p *Pages) FormPost(d FormPost) (Page, error) {
 		Action template.URL
 		Script template.JS
 	}{FormPost: d, Action: action, Script: submitScript}
-	return p.render(formPostPage, "One moment", v, formAction(source), "; script-src "+hashSource([]byte(submitScript)))
+	return p.render(formPostPage, "One moment", v, formAction(onward(source)...), "; script-src "+hashSource([]byte(submitScript)))
 }
 
 // StartAgain renders that the sign-in is to be begun anew.

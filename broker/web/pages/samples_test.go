@@ -77,7 +77,9 @@ func samples() []sample {
 		out = append(out, sample{"failure-" + kind, func(p *pages.Pages) (pages.Page, error) {
 			return p.Failure(pages.Failure{Kind: kind, App: "Partner Portal", Upstream: "Acme Robotics", DecisionID: decision, When: when,
 				Back: &pages.Back{URL: appURL}, RetryHref: "/authorize?client_id=portal"})
-		}}, sample{"failure-" + kind + "-bare", func(p *pages.Pages) (pages.Page, error) { return p.Failure(pages.Failure{Kind: kind, DecisionID: decision}) }})
+		}}, sample{"failure-" + kind + "-bare", func(p *pages.Pages) (pages.Page, error) {
+			return p.Failure(pages.Failure{Kind: kind, DecisionID: decision})
+		}})
 	}
 	return out
 }
