@@ -1,5 +1,5 @@
-// Package upstreamtest is a small identity provider: discovery, a key set and signed tokens over real HTTP, with knobs that make it
-// as hostile as the real ones. Tests and the demo use it. It imports no testing, never sleeps, and whatever it does is decided by its
+// Package upstreamtest is a small OpenID provider: discovery, a key set, signed tokens, and people who log in by a form, over real
+// HTTP, with knobs that make it as hostile as the real ones. Tests and the demo use it. It imports no testing, never sleeps, and whatever it does is decided by its
 // caller.
 package upstreamtest
 
@@ -20,6 +20,7 @@ const (
 
 	defaultName         = "idp"
 	defaultAddr         = "127.0.0.1:0"
+	defaultAccent       = "#3457a6"
 	defaultCacheControl = "public, max-age=600"
 
 	readHeaderTimeout = 10 * time.Second
@@ -35,6 +36,12 @@ type Options struct {
 	CacheControl string           // of the key set [public, max-age=600]
 	TLS          bool             // serve https with a certificate that CertPEM vouches for
 	Now          func() time.Time // [time.Now]
+
+	DisplayName string   // what its login form calls it [Name]
+	Accent      string   // colour of its login form, as #rrggbb [#3457a6]
+	CookieName  string   // of its session; those of one host must differ [upstreamtest-Name-port]
+	Clients     []Client // relying parties
+	People      []Person // who can log in
 }
 
 // IdP is a running identity provider. Its methods may be called from any goroutine.
@@ -50,10 +57,11 @@ type IdP struct {
 	sequence  int
 	issued    int
 	knobs     knobs
-	slow      chan struct{} // open: requests wait for it
+	slow      map[string]chan struct{} // by path, empty for all: open, requests wait for it
 	discovery int
 	jwks      int
-	changed   chan struct{} // closed and replaced at each fetch
+	changed   chan struct{} // closed and replaced at each request
+	state     loginState
 	stop      chan struct{} // closed by Close: lets go of waiting requests
 }
 
@@ -71,10 +79,19 @@ func New(o Options) (*IdP, error) {
 	if o.CacheControl == "" {
 		o.CacheControl = defaultCacheControl
 	}
+	if o.DisplayName == "" {
+		o.DisplayName = o.Name
+	}
+	if o.Accent == "" {
+		o.Accent = defaultAccent
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &IdP{o: o, served: make(chan struct{}), changed: make(chan struct{}), stop: make(chan struct{})}
+	p := &IdP{o: o, served: make(chan struct{}), changed: make(chan struct{}), slow: map[string]chan struct{}{}, stop: make(chan struct{}), state: newLoginState()}
+	if err := p.checkLogin(); err != nil {
+		return nil, fmt.Errorf("identity provider %s: %w", o.Name, err)
+	}
 	p.knobs.cacheControl = o.CacheControl
 	if err := p.addKeys(); err != nil {
 		return nil, err
@@ -91,6 +108,10 @@ func New(o Options) (*IdP, error) {
 		}
 		listener, p.certPEM = secured, certPEM
 		p.url = "https://" + listener.Addr().String()
+	}
+	if p.o.CookieName == "" {
+		_, port, _ := net.SplitHostPort(listener.Addr().String()) // a browser sends cookies to every port of a host
+		p.o.CookieName = "upstreamtest-" + o.Name + "-" + port
 	}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: discardLog()}
 	go func() {
@@ -151,19 +172,5 @@ func (p *IdP) Fetches() (discovery, jwks int) {
 
 // WaitFetches returns when at least n requests have arrived in all, or with ctx's error.
 func (p *IdP) WaitFetches(ctx context.Context, n int) error {
-	for {
-		p.mu.Lock()
-		enough, changed := p.discovery+p.jwks >= n, p.changed
-		p.mu.Unlock()
-		if enough {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-p.stop:
-			return errors.New("identity provider is closed")
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return p.wait(ctx, func() bool { return p.discovery+p.jwks >= n })
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,6 +20,7 @@ type knobs struct {
 	redirect                     string
 	jwksURI                      string
 	cacheControl                 string
+	loginKnobs
 }
 
 // hugeBody is more than any reader of key sets should take, in bytes.
@@ -67,36 +69,45 @@ func (p *IdP) MoveJWKS(uri string) { p.set(func(k *knobs) { k.jwksURI = uri }) }
 func (p *IdP) CacheControl(value string) { p.set(func(k *knobs) { k.cacheControl = value }) }
 
 // Slow makes requests wait, from the next one on, until release is called, their client leaves, or the IdP is closed.
-func (p *IdP) Slow() (release func()) {
+func (p *IdP) Slow() (release func()) { return p.slowAt("") }
+
+// slowAt is Slow for one path; empty: every path.
+func (p *IdP) slowAt(path string) (release func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.slow == nil {
-		p.slow = make(chan struct{})
+	if p.slow[path] == nil {
+		p.slow[path] = make(chan struct{})
 	}
-	slow := p.slow
+	slow := p.slow[path]
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.slow == slow {
+		if p.slow[path] == slow {
 			close(slow)
-			p.slow = nil
+			delete(p.slow, path)
 		}
 	}
 }
 
 // ServeHTTP implements http.Handler.
 func (p *IdP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.WriteHeader(http.StatusMethodNotAllowed)
-		return
-	}
 	path, ok := strings.CutPrefix(r.URL.Path, p.o.Path)
-	if !ok || path != discoveryPath && path != jwksPath {
+	e, known := endpoints[path]
+	if !ok || !known {
 		http.NotFound(w, r)
 		return
 	}
-	k, slow := p.arrived(path)
-	if slow != nil {
+	if !slices.Contains(e.methods, r.Method) {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, "not a form", http.StatusBadRequest)
+		return
+	}
+	k, waits := p.arrived(path, r)
+	for _, slow := range waits {
 		select {
 		case <-slow:
 		case <-p.stop:
@@ -110,31 +121,67 @@ func (p *IdP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "out of order", http.StatusInternalServerError)
 	case k.redirect != "":
 		http.Redirect(w, r, k.redirect, http.StatusFound)
-	case path == discoveryPath:
-		p.send(w, k, p.discoveryDocument(k))
 	default:
-		if k.cacheControl != "" {
-			w.Header().Set("Cache-Control", k.cacheControl)
-		}
-		p.send(w, k, p.keySet(k))
+		e.serve(p, w, r, k)
 	}
+}
+
+// endpoint is a path's methods and handler. Its handler finds the request's form parsed.
+type endpoint struct {
+	methods []string
+	serve   func(*IdP, http.ResponseWriter, *http.Request, knobs)
+}
+
+var (
+	read   = []string{http.MethodGet, http.MethodHead}
+	either = []string{http.MethodGet, http.MethodPost}
+	post   = []string{http.MethodPost}
+)
+
+var endpoints = map[string]endpoint{
+	discoveryPath: {read, (*IdP).serveDiscovery},
+	jwksPath:      {read, (*IdP).serveJWKS},
+	authorizePath: {either, (*IdP).serveAuthorize},
+	loginPath:     {post, (*IdP).serveLogin},
+	tokenPath:     {post, (*IdP).serveToken},
+	userinfoPath:  {either, (*IdP).serveUserinfo},
+	logoutPath:    {either, (*IdP).serveLogout},
 }
 
 // arrived counts the request and takes the knobs as they are now.
-func (p *IdP) arrived(path string) (knobs, chan struct{}) {
+func (p *IdP) arrived(path string, r *http.Request) (knobs, []chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if path == discoveryPath {
+	switch path {
+	case discoveryPath:
 		p.discovery++
-	} else {
+	case jwksPath:
 		p.jwks++
 	}
+	p.state.requests = append(p.state.requests, recorded(path, r))
 	close(p.changed)
 	p.changed = make(chan struct{})
-	return p.knobs, p.slow
+	var waits []chan struct{}
+	for _, of := range []string{"", path} {
+		if slow := p.slow[of]; slow != nil {
+			waits = append(waits, slow)
+		}
+	}
+	return p.knobs, waits
 }
 
-func (p *IdP) send(w http.ResponseWriter, k knobs, body []byte) {
+func (p *IdP) serveDiscovery(w http.ResponseWriter, _ *http.Request, k knobs) {
+	p.send(w, k, http.StatusOK, p.discoveryDocument(k))
+}
+
+func (p *IdP) serveJWKS(w http.ResponseWriter, _ *http.Request, k knobs) {
+	if k.cacheControl != "" {
+		w.Header().Set("Cache-Control", k.cacheControl)
+	}
+	p.send(w, k, http.StatusOK, p.keySet(k))
+}
+
+func (p *IdP) send(w http.ResponseWriter, k knobs, status int, body []byte) {
 	contentType := "application/json"
 	if k.contentType != "" {
 		contentType = k.contentType
@@ -144,6 +191,7 @@ func (p *IdP) send(w http.ResponseWriter, k knobs, body []byte) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		body = body[:len(body)/2]
 	}
+	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that left is its own affair, here and below
 	if k.huge {
 		_, _ = io.Copy(w, strings.NewReader(strings.Repeat(" ", hugeBody)))
@@ -159,15 +207,31 @@ func (p *IdP) discoveryDocument(k knobs) []byte {
 		jwksURI = k.jwksURI
 	}
 	base := p.url + p.o.Path
-	return mustJSON(map[string]any{
-		"issuer":                                issuer,
-		"jwks_uri":                              jwksURI,
-		"authorization_endpoint":                base + "/authorize",
-		"token_endpoint":                        base + "/token",
-		"response_types_supported":              []string{"code"},
-		"subject_types_supported":               []string{"public"},
-		"id_token_signing_alg_values_supported": p.o.Algorithms,
-	})
+	document := map[string]any{
+		"issuer":                                           issuer,
+		"jwks_uri":                                         jwksURI,
+		"authorization_endpoint":                           base + authorizePath,
+		"token_endpoint":                                   base + tokenPath,
+		"userinfo_endpoint":                                base + userinfoPath,
+		"end_session_endpoint":                             base + logoutPath,
+		"response_types_supported":                         []string{"code"},
+		"response_modes_supported":                         []string{modeQuery, modeFormPost},
+		"grant_types_supported":                            []string{grantCode, grantRefresh},
+		"subject_types_supported":                          []string{"public"},
+		"id_token_signing_alg_values_supported":            p.o.Algorithms,
+		"token_endpoint_auth_methods_supported":            []string{MethodBasic, MethodPost, MethodPrivateKeyJWT, MethodNone},
+		"token_endpoint_auth_signing_alg_values_supported": algorithmNames(),
+		"code_challenge_methods_supported":                 []string{"S256"},
+		"scopes_supported":                                 []string{"openid", "profile", "email", scopeOffline},
+		"claims_supported":                                 p.claimNames(),
+	}
+	if !k.issUnannounced {
+		document["authorization_response_iss_parameter_supported"] = true // RFC 9207 §3
+	}
+	if k.alterDiscovery != nil {
+		k.alterDiscovery(document)
+	}
+	return mustJSON(document)
 }
 
 // mustJSON encodes what this package or its caller made; what JSON can't say is a mistake of the test.
