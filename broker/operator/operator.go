@@ -21,12 +21,13 @@ type Operator struct{ o Options }
 
 // Options describe an Operator. All are required.
 type Options struct {
-	Keyring *keyring.Keyring
-	Revoked *revoke.Set
-	Pins    *pin.Pins
-	Issuers func() map[string]string // configured: name → issuer
-	Record  record.Recorder
-	Now     func() time.Time
+	Keyring  *keyring.Keyring
+	Revoked  *revoke.Set
+	Pins     *pin.Pins
+	Sessions Sessions
+	Issuers  func() map[string]string // configured: name → issuer
+	Record   record.Recorder
+	Now      func() time.Time
 }
 
 // New makes an operator of the parts of a broker.

@@ -42,6 +42,7 @@ var rungs = map[string]int{
 	"broker/record":          2,
 	"broker/metadata":        2,
 	"broker/token":           3,
+	"broker/session":         3,
 	"broker/grants":          4,
 	"broker/operator":        4,
 	"broker":                 5,

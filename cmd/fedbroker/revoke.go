@@ -15,6 +15,8 @@ import (
 var revocable = []struct{ kind, argument, short string }{
 	{"token", "JTI", "Revoke one token and every token that was exchanged from it"},
 	{"client", "ID", "Revoke every token issued to a client until now"},
+	{"subject", "SUB", "Revoke everything a person was given until now: tokens, refresh families and sessions"},
+	{"upstream", "NAME", "Revoke everything that people and workloads of an upstream were given until now"},
 	{"kid", "KID", "Revoke every token that one of our keys signed (keys rotate --compromised also takes the key away)"},
 }
 
@@ -26,9 +28,10 @@ type revoked struct {
 func (a *app) revoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke",
-		Short: "Revoke a token, a client's tokens or a key's tokens",
+		Short: "Revoke tokens: one, or a client's, a person's, an upstream's, a key's",
 		Example: `  fedbroker revoke token 0Jx9…      the jti, as the journal and introspection name it
-  fedbroker revoke client gateway`,
+  fedbroker revoke client gateway
+  fedbroker revoke subject 'acme|ada'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

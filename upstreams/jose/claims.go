@@ -200,3 +200,16 @@ func (absentError) Unwrap() error   { return ErrAbsent }
 
 func absent(name string) error            { return absentError(name) }
 func wrong(name string, why string) error { return fmt.Errorf("%w: %s: %s", ErrClaim, name, why) }
+
+// ParseClaims reads claims that no token carries: a userinfo answer, or what was kept of a login. As strict as Parse.
+func ParseClaims(data []byte) (Claims, error) {
+	members, err := parseObject(data)
+	if err != nil {
+		return Claims{}, err
+	}
+	c := Claims{members: members, selected: make(map[string]any, len(members))}
+	for _, m := range members {
+		c.selected[string(m.name)] = value(m.value)
+	}
+	return c, nil
+}

@@ -23,6 +23,8 @@ type Operator interface {
 	Revoke(ctx context.Context, r operator.Revocation) error
 	RebindUpstream(ctx context.Context, name string) (operator.Binding, error)
 	Bindings(ctx context.Context) ([]operator.Binding, error)
+	Sessions(ctx context.Context, q operator.SessionQuery) ([]operator.Session, error)
+	EndSessions(ctx context.Context, which operator.SessionSelection) ([]string, error)
 }
 
 const (
@@ -36,6 +38,8 @@ const (
 	pathRevoke     = "/v1/revocations"
 	pathBindings   = "/v1/upstreams"
 	pathRebind     = "/v1/upstreams/rebind"
+	pathSessions   = "/v1/sessions/list" // by POST: whom one looks for belongs in no log
+	pathEnd        = "/v1/sessions/end"
 )
 
 // named is the body of an act on one thing.
@@ -58,6 +62,10 @@ func (s *Server) api() http.Handler {
 	}))
 	mux.Handle("GET "+pathBindings, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.Bindings(ctx) }))
 	mux.Handle("POST "+pathRebind, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.RebindUpstream(ctx, in.Name) }))
+	mux.Handle("POST "+pathSessions, act(s, func(ctx context.Context, q operator.SessionQuery) (any, error) { return s.operator.Sessions(ctx, q) }))
+	mux.Handle("POST "+pathEnd, act(s, func(ctx context.Context, which operator.SessionSelection) (any, error) {
+		return s.operator.EndSessions(ctx, which)
+	}))
 	return jsonOnly(mux)
 }
 

@@ -76,6 +76,16 @@ func (c *Client) Bindings(ctx context.Context) (all []operator.Binding, err erro
 	return all, c.call(ctx, http.MethodGet, pathBindings, nil, &all)
 }
 
+// Sessions lists live sessions.
+func (c *Client) Sessions(ctx context.Context, q operator.SessionQuery) (all []operator.Session, err error) {
+	return all, c.call(ctx, http.MethodPost, pathSessions, q, &all)
+}
+
+// EndSessions ends sessions and returns their ids.
+func (c *Client) EndSessions(ctx context.Context, which operator.SessionSelection) (ended []string, err error) {
+	return ended, c.call(ctx, http.MethodPost, pathEnd, which, &ended)
+}
+
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

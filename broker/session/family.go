@@ -1,0 +1,110 @@
+package session
+
+import (
+	"context"
+	"crypto/hmac"
+	"errors"
+	"fmt"
+	"time"
+
+	"fedbroker/store"
+)
+
+// familyEnds is when a family is over: in all, and without use.
+func (s *Store) familyEnds(r *grantRecord) time.Time {
+	return earlier(r.Redeemed.Add(s.o.RefreshTTL), r.LastUse.Add(s.o.RefreshIdle))
+}
+
+// Refresh finds the family of a refresh token; nothing is written. Fresh is the current generation; Grace its predecessor, in time, while nobody
+// has used the current one; Spent any other that was once made: somebody else holds the family, too (P36). Whatever is wrong with a token that
+// is none of ours is ErrNone, and so is a session-bound family whose session is gone.
+func (s *Store) Refresh(ctx context.Context, token string) (Presented, error) {
+	key, generation, mac, ok := splitRefresh(token)
+	if !ok {
+		return Presented{}, ErrNone
+	}
+	p, err := s.present(ctx, key)
+	if err != nil {
+		return Presented{}, err
+	}
+	r, now := &p.row.Value, s.o.Now()
+	if len(r.Family) == 0 || generation > r.Generation || !hmac.Equal(mac, generationMAC(r.Family, generation)) {
+		return Presented{}, ErrNone
+	}
+	switch {
+	case !now.Before(s.familyEnds(r)):
+		p.State = Expired
+	case generation == r.Generation:
+		p.State = Fresh
+	case generation == r.Generation-1 && now.Before(r.Rotated.Add(s.o.RefreshGrace)):
+		p.State = Grace
+	default:
+		p.State = Spent
+	}
+	if !r.SessionBound {
+		return p, nil
+	}
+	// Looked at after the token: a stolen one is to be seen as such even when the session is over.
+	if _, err := s.SessionByID(ctx, r.SessionID); err != nil {
+		if errors.Is(err, ErrNone) && p.State == Spent {
+			return p, nil
+		}
+		return Presented{}, err
+	}
+	return p, nil
+}
+
+// Rotate makes the next refresh token of a fresh one, in one commit, in which the session of a session-bound family is seen again; for the
+// predecessor in its grace it returns the very token that was made of it then, and writes nothing. keep leaves the token as it is and renews
+// its idle time. ErrSpent: another was quicker, and whoever looks again may find the grace.
+func (s *Store) Rotate(ctx context.Context, p Presented, keep bool) (refresh string, err error) {
+	r, now := p.row.Value, s.o.Now()
+	switch p.State {
+	case Grace:
+		return refreshToken(p.row.Key, r.Family, r.Generation), nil
+	case Fresh:
+	default:
+		return "", ErrSpent
+	}
+	if r.LastUse = now; !keep {
+		r.Generation, r.Rotated = r.Generation+1, now
+	}
+	expires := later(s.familyEnds(&r), now.Add(s.o.Keep))
+	for try := 0; ; try++ {
+		seen, err := s.seen(ctx, &r, now)
+		if err == nil {
+			err = s.swap(ctx, p, r, expires, seen...)
+		}
+		if err == nil {
+			return refreshToken(p.row.Key, r.Family, r.Generation), nil
+		}
+		if !errors.Is(err, store.ErrConflict) || try == endTries { // of the session alone: ErrSpent is no ErrConflict
+			return "", err
+		}
+	}
+}
+
+// seen are the ops by which the session of a session-bound family is seen again: who works with an app is not idle.
+func (s *Store) seen(ctx context.Context, r *grantRecord, now time.Time) ([]store.Op, error) {
+	if !r.SessionBound {
+		return nil, nil
+	}
+	session, err := s.SessionByID(ctx, r.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	session.Seen = now
+	ops, err := s.put(ctx, &session, store.Cond(session.rev))
+	if err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	return ops, nil
+}
+
+// FamilyEnds is when the last token of a grant can have expired: until then a revocation of the family has to be kept.
+func (s *Store) FamilyEnds(g Grant) time.Time {
+	return g.Created.Add(s.o.CodeTTL + s.o.RefreshTTL + s.o.Keep)
+}
+
+// Ends is when the last token of a session can have expired.
+func (s *Store) Ends(v Session) time.Time { return v.Created.Add(s.o.TTL + s.o.Keep) }

@@ -1,0 +1,313 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fedbroker/store"
+)
+
+// Grant is what a person let one client have by one authorization: the code, and the refresh family that comes of it.
+type Grant struct {
+	ID              string // the record's key; the family's id (`fam`), and the journal's name of the grant
+	SessionID       string
+	ClientID        string
+	Subject         string
+	Upstream        string
+	UpstreamIssuer  string
+	UpstreamSubject string
+	AuthTime        time.Time
+	ACR             string
+	AMR             []string
+	Since           time.Time // when the session began: revocations that are limited in time are held against it
+
+	RedirectURI, Challenge, Nonce string         // of the authorization request
+	Scopes, Audiences             []string       // granted; no audience: our issuer (P35)
+	Claims                        map[string]any // what userinfo may tell: of granted scopes, after the client's mappers (P8); sealed at rest
+
+	Offline      bool // a refresh family that outlives the session
+	SessionBound bool // a refresh family that ends with it
+
+	Created, CodeExpires time.Time
+	Expires              time.Time // of the record: when what came of the grant is over
+}
+
+// refreshes says whether a family comes of the grant.
+func (g *Grant) refreshes() bool { return g.Offline || g.SessionBound }
+
+// grantRecord is a Grant at rest. A code is spent when Redeemed is set; a family has made Generation tokens, of which the last is current.
+type grantRecord struct {
+	Hash            []byte    `json:"hash"` // SHA-256 of the code's secret
+	SessionID       string    `json:"sid"`
+	ClientID        string    `json:"client_id"`
+	Subject         string    `json:"sub"`
+	Upstream        string    `json:"upstream"`
+	UpstreamIssuer  string    `json:"upstream_iss"`
+	UpstreamSubject string    `json:"upstream_sub"`
+	AuthTime        time.Time `json:"auth_time,omitzero"`
+	ACR             string    `json:"acr,omitempty"`
+	AMR             []string  `json:"amr,omitempty"`
+	Since           time.Time `json:"since"`
+	RedirectURI     string    `json:"redirect_uri"`
+	Challenge       string    `json:"challenge,omitempty"`
+	Nonce           string    `json:"nonce,omitempty"`
+	Scopes          []string  `json:"scopes,omitempty"`
+	Audiences       []string  `json:"audiences,omitempty"`
+	Claims          []byte    `json:"claims"` // sealed JSON
+	Offline         bool      `json:"offline,omitempty"`
+	SessionBound    bool      `json:"session_bound,omitempty"`
+	Created         time.Time `json:"created"`
+	CodeExpires     time.Time `json:"code_expires"`
+
+	Redeemed   time.Time `json:"redeemed,omitzero"`
+	Family     []byte    `json:"family,omitempty"` // sealed secret of the family
+	Generation int       `json:"generation,omitempty"`
+	Rotated    time.Time `json:"rotated,omitzero"` // when the current generation was made
+	LastUse    time.Time `json:"last_use,omitzero"`
+}
+
+func (s *Store) grant(row store.Row[grantRecord]) (Grant, error) {
+	r := row.Value
+	claims, err := decode(r.Claims)
+	if err != nil {
+		return Grant{}, fmt.Errorf("grant: %w", err)
+	}
+	return Grant{
+		ID: row.Key, SessionID: r.SessionID, ClientID: r.ClientID, Subject: r.Subject,
+		Upstream: r.Upstream, UpstreamIssuer: r.UpstreamIssuer, UpstreamSubject: r.UpstreamSubject,
+		AuthTime: r.AuthTime, ACR: r.ACR, AMR: r.AMR, Since: r.Since, RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce,
+		Scopes: r.Scopes, Audiences: r.Audiences, Claims: claims, Offline: r.Offline, SessionBound: r.SessionBound,
+		Created: r.Created, CodeExpires: r.CodeExpires, Expires: row.Expires,
+	}, nil
+}
+
+// newGrant completes a grant with its id, its times and a code, and returns the ops that write it. The record is kept as long as a code that
+// is spent at its very end has to be remembered.
+func (s *Store) newGrant(ctx context.Context, g *Grant, now time.Time) (code string, ops []store.Op, err error) {
+	g.ID, g.Created, g.CodeExpires = store.NewKey(now), now, now.Add(s.o.CodeTTL)
+	g.Expires = g.CodeExpires.Add(s.o.Keep)
+	secret, hash := newSecret()
+	claims, err := encode(g.Claims)
+	if err != nil {
+		return "", nil, err
+	}
+	ops, err = s.grants.PutOps(ctx, g.ID, grantRecord{
+		Hash: hash, SessionID: g.SessionID, ClientID: g.ClientID, Subject: g.Subject,
+		Upstream: g.Upstream, UpstreamIssuer: g.UpstreamIssuer, UpstreamSubject: g.UpstreamSubject,
+		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since, RedirectURI: g.RedirectURI, Challenge: g.Challenge, Nonce: g.Nonce,
+		Scopes: g.Scopes, Audiences: g.Audiences, Claims: claims, Offline: g.Offline, SessionBound: g.SessionBound,
+		Created: g.Created, CodeExpires: g.CodeExpires,
+	}, store.Absent, g.Expires)
+	return g.ID + separator + secret, ops, err
+}
+
+// Begin ends a login attempt: in one commit the attempt is spent until attemptEnds, the new session and its first grant are written. former
+// (nil: none) is this browser's session before: one of the same person is taken into Former, one of another is deleted. ErrSpent: the
+// attempt was used before; nothing was written. The ids and times of session and grant are set here.
+func (s *Store) Begin(ctx context.Context, attemptID string, attemptEnds time.Time, session Session, former *Session, grant Grant) (cookie, code string, _ Session, _ Grant, err error) {
+	for try := 0; ; try++ {
+		b := beginning{session: session, grant: grant}
+		err := s.begin(ctx, &b, attemptID, attemptEnds, former)
+		conflict, lost := errors.AsType[*store.ConflictError](err)
+		switch {
+		case err == nil:
+			return b.cookie, b.code, b.session, b.grant, nil
+		case lost && conflict.Bucket == bucketAttempts:
+			err = ErrSpent
+		case lost && try < endTries: // the former session was touched
+			continue
+		}
+		return "", "", Session{}, Grant{}, fmt.Errorf("login: %w", err)
+	}
+}
+
+// beginning is what Begin makes.
+type beginning struct {
+	session      Session
+	grant        Grant
+	cookie, code string
+}
+
+func (s *Store) begin(ctx context.Context, b *beginning, attemptID string, attemptEnds time.Time, former *Session) error {
+	now := s.o.Now()
+	v := &b.session
+	v.ID, v.Created, v.Seen = store.NewKey(now), now, now
+	var secret string
+	secret, v.hash = newSecret()
+	b.cookie = v.ID + separator + secret
+	ops, err := s.attempts.PutOps(ctx, store.HashKey(attemptID), attemptRecord{}, store.Absent, attemptEnds)
+	if err != nil {
+		return err
+	}
+	if former != nil && former.Subject == v.Subject {
+		v.Former = append(slices.Clone(former.Former), former.ID)
+		v.Former = v.Former[max(0, len(v.Former)-maxFormer):]
+	} else if former != nil {
+		ended, err := s.sessions.DeleteOps(ctx, former.ID, store.Any)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, ended...)
+	}
+	written, err := s.put(ctx, v, store.Absent)
+	if err != nil {
+		return err
+	}
+	b.grant.SessionID, b.grant.Since = v.ID, v.Created
+	code, granted, err := s.newGrant(ctx, &b.grant, now)
+	if err != nil {
+		return err
+	}
+	b.code = code
+	revs, err := s.o.Engine.Commit(ctx, slices.Concat(ops, written, granted)...)
+	if err != nil {
+		return err
+	}
+	v.rev = revs[len(ops)]
+	return nil
+}
+
+// Issue is single sign-on: in one commit the session is seen again and the grant written. ErrNone: the session ended meanwhile.
+func (s *Store) Issue(ctx context.Context, session Session, grant Grant) (code string, _ Grant, err error) {
+	for try := 0; ; try++ {
+		now := s.o.Now()
+		grant.SessionID, grant.Since = session.ID, session.Created
+		code, granted, err := s.newGrant(ctx, &grant, now)
+		if err != nil {
+			return "", Grant{}, fmt.Errorf("grant: %w", err)
+		}
+		session.Seen = now
+		ops, err := s.put(ctx, &session, store.Cond(session.rev))
+		if err == nil {
+			_, err = s.o.Engine.Commit(ctx, append(granted, ops...)...)
+		}
+		if err == nil {
+			return code, grant, nil
+		}
+		if !errors.Is(err, store.ErrConflict) || try == endTries {
+			return "", Grant{}, fmt.Errorf("grant: %w", err)
+		}
+		// Another tab was quicker: what counts is that the session is still there.
+		if session, err = s.SessionByID(ctx, session.ID); err != nil {
+			return "", Grant{}, err
+		}
+	}
+}
+
+// State says what presenting a code or a refresh token amounts to.
+type State uint8
+
+// The states.
+const (
+	_       State = iota
+	Fresh         // good, and not used before
+	Grace         // the predecessor of a refresh token that nobody has used yet
+	Spent         // used before: somebody else holds it, too
+	Expired       // too late
+)
+
+// Presented is a code or a refresh token that is one of ours, and what it amounts to.
+type Presented struct {
+	Grant Grant
+	State State
+
+	row store.Row[grantRecord]
+}
+
+// Code finds the grant of a code; nothing is written. Whatever is wrong with a code that is none of ours is ErrNone.
+func (s *Store) Code(ctx context.Context, code string) (Presented, error) {
+	key, secret, ok := split(code)
+	if !ok {
+		return Presented{}, ErrNone
+	}
+	p, err := s.present(ctx, key)
+	if err != nil {
+		return Presented{}, err
+	}
+	if !holds(secret, p.row.Value.Hash) {
+		return Presented{}, ErrNone
+	}
+	switch r := p.row.Value; {
+	case !r.Redeemed.IsZero():
+		p.State = Spent
+	case !s.o.Now().Before(r.CodeExpires):
+		p.State = Expired
+	default:
+		p.State = Fresh
+	}
+	return p, nil
+}
+
+func (s *Store) present(ctx context.Context, key string) (Presented, error) {
+	row, err := s.grants.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return Presented{}, ErrNone
+	}
+	if err != nil {
+		return Presented{}, fmt.Errorf("grant: %w", err)
+	}
+	g, err := s.grant(row)
+	return Presented{Grant: g, row: row}, err
+}
+
+// Grant finds a grant by its id, for userinfo. ErrNone if there is none.
+func (s *Store) Grant(ctx context.Context, id string) (Grant, error) {
+	if !store.TimeLed(id) || !isKey(id) {
+		return Grant{}, ErrNone
+	}
+	p, err := s.present(ctx, id)
+	return p.Grant, err
+}
+
+// Redeem spends a fresh code, in one commit, and returns the family's first refresh token, "" if no family comes of the grant. ErrSpent: it is
+// not fresh, or another was quicker.
+func (s *Store) Redeem(ctx context.Context, p Presented) (refresh string, err error) {
+	if p.State != Fresh || !p.row.Value.Redeemed.IsZero() {
+		return "", ErrSpent
+	}
+	now := s.o.Now()
+	r := p.row.Value
+	r.Redeemed = now
+	expires := now.Add(s.o.Keep)
+	if p.Grant.refreshes() {
+		r.Family = make([]byte, secretBytes)
+		_, _ = rand.Read(r.Family) // never fails
+		r.Generation, r.Rotated, r.LastUse = 1, now, now
+		refresh = refreshToken(p.Grant.ID, r.Family, r.Generation)
+		expires = later(expires, s.familyEnds(&r))
+	}
+	if err := s.swap(ctx, p, r, expires); err != nil {
+		return "", err
+	}
+	return refresh, nil
+}
+
+// swap writes a record in the place of the one that was looked at.
+func (s *Store) swap(ctx context.Context, p Presented, r grantRecord, expires time.Time, more ...store.Op) error {
+	ops, err := s.grants.PutOps(ctx, p.row.Key, r, store.Cond(p.row.Rev), expires)
+	if err != nil {
+		return fmt.Errorf("grant: %w", err)
+	}
+	_, err = s.o.Engine.Commit(ctx, append(ops, more...)...)
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+		if conflict.Bucket == bucketGrants {
+			return ErrSpent
+		}
+		return fmt.Errorf("grant: %w", conflict)
+	}
+	if err != nil {
+		return fmt.Errorf("grant: %w", err)
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
