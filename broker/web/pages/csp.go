@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ import (
 var ErrAddress = errors.New("address that a page must not lead to")
 
 // loopbackSources are http on this machine in the words of CSP, which has none for [::1] (CSP Level 3 section 2.3.1).
-const loopbackSources = " http://localhost:* http://127.0.0.1:*"
+const loopbackSources = "http://localhost:* http://127.0.0.1:*"
 
 var (
 	// hostSource is a host and a port that CSP can name; anything else in it would be read as something else.
@@ -38,7 +39,13 @@ func formAction(sources ...string) string {
 	if len(sources) == 0 {
 		return "; form-action 'none'"
 	}
-	return "; form-action " + strings.Join(sources, " ")
+	var distinct []string
+	for _, s := range sources {
+		if !slices.Contains(distinct, s) {
+			distinct = append(distinct, s)
+		}
+	}
+	return "; form-action " + strings.Join(distinct, " ")
 }
 
 // onward is what a form's policy must admit when it ends at an app. Chromium holds every redirect that follows a submission to
@@ -49,7 +56,7 @@ func onward(source string) []string {
 	case strings.HasPrefix(source, "https:"):
 		return []string{source, "https:"}
 	case strings.HasPrefix(source, "http:"):
-		return []string{source, "https:" + loopbackSources}
+		return []string{source, "https:", loopbackSources}
 	}
 	return []string{source}
 }

@@ -102,6 +102,10 @@ func (p *Pages) Chooser(d Chooser) (Page, error) {
 		Action  template.URL
 		Many    bool
 	}{Chooser: d, Many: len(d.Options) > many}
+	title := "Sign in"
+	if app := Name(d.App); app != "" {
+		title += " to " + app
+	}
 	for _, o := range d.Options {
 		href, err := ownPath(o.Href)
 		if err != nil {
@@ -110,7 +114,7 @@ func (p *Pages) Chooser(d Chooser) (Page, error) {
 		v.Options = append(v.Options, option{Label: o.Label(), Href: href})
 	}
 	if d.Action == "" {
-		return p.render(chooserPage, "Sign in", v, formAction(), "")
+		return p.render(chooserPage, title, v, formAction(), "")
 	}
 	var err error
 	if v.Action, err = ownPath(d.Action); err != nil {
@@ -118,18 +122,17 @@ func (p *Pages) Chooser(d Chooser) (Page, error) {
 	}
 	// Chromium holds the redirects that follow a submission to form-action, too: to any upstream, and on to the app.
 	sources := []string{"'self'", "https:"}
+	if p.options.LoopbackHTTP {
+		sources = append(sources, loopbackSources)
+	}
 	if d.ReturnTo != "" {
 		_, source, err := target(d.ReturnTo)
 		if err != nil {
 			return Page{}, fmt.Errorf("return to: %w", err)
 		}
-		sources = append(sources, source)
+		sources = append(sources, onward(source)...)
 	}
-	directive := formAction(sources...)
-	if p.options.LoopbackHTTP {
-		directive += loopbackSources
-	}
-	return p.render(chooserPage, "Sign in", v, directive, "")
+	return p.render(chooserPage, title, v, formAction(sources...), "")
 }
 
 // Failure renders what happened and what the person can do now.

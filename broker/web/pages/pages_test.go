@@ -228,12 +228,15 @@ func TestPages_FormActionPerPage(t *testing.T) {
 			return p.Chooser(pages.Chooser{Action: "/login", ReturnTo: private})
 		}, "'self' https: com.example.app:"},
 		{"and to this machine when told", pages.Options{LoopbackHTTP: true}, func(p *pages.Pages) (pages.Page, error) { return p.Chooser(pages.Chooser{Action: "/login"}) }, "'self' https: " + loopback},
+		{"or when the app is on it", pages.Options{}, func(p *pages.Pages) (pages.Page, error) {
+			return p.Chooser(pages.Chooser{Action: "/login", ReturnTo: "http://127.0.0.1:8080/cb"})
+		}, "'self' https: http://127.0.0.1:8080 " + loopback},
 		{"chooser without a form", pages.Options{LoopbackHTTP: true}, func(p *pages.Pages) (pages.Page, error) { return p.Chooser(pages.Chooser{}) }, "'none'"},
 		{"form_post to the app and where it leads", pages.Options{}, formPost(own), "https://a.example https:"},
 		{"form_post to this machine", pages.Options{}, formPost("http://127.0.0.1:8080/cb"), "http://127.0.0.1:8080 https: " + loopback},
 		{"form_post to [::1], which CSP can't name", pages.Options{}, formPost(v6), "http: https: " + loopback},
 		{"form_post to a private-use scheme", pages.Options{}, formPost(private), "com.example.app:"},
-		{"a host that would end the directive", pages.Options{}, formPost("https://a.example;script-src/cb"), "https: https:"},
+		{"a host that would end the directive", pages.Options{}, formPost("https://a.example;script-src/cb"), "https:"},
 		{"sign-out ends at ourselves", pages.Options{}, func(p *pages.Pages) (pages.Page, error) {
 			return p.SignOutAsk(pages.SignOutAsk{Action: "/logout"})
 		}, "'self'"},
@@ -267,7 +270,7 @@ func TestPages_RefuseAddressesThatAreNone(t *testing.T) {
 	p := open(t)
 	outside := []string{"javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "vbscript:x", "mailto:a@b.example", "//evil.example/", "/path", "", "https:///x",
 		"https:opaque", "https://user@a.example/", "\x00https://a.example", " https://a.example", "x.y\n:z"}
-	own := []string{"https://evil.example/", "//evil.example/", `/\evil.example/`, "login", "", "javascript:alert(1)", "/a\nb"}
+	own := []string{"https://evil.example/", "//evil.example/", "///evil.example/", `/\evil.example/`, "login", "", "javascript:alert(1)", "/a\nb"}
 	refused := func(name, address string, page pages.Page, err error) {
 		if !errors.Is(err, pages.ErrAddress) || page.HTML != nil {
 			t.Errorf("%s %q: %v", name, address, err)

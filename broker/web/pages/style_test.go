@@ -2,7 +2,6 @@ package pages_test
 
 import (
 	"math"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,14 +15,21 @@ const (
 
 var variable = regexp.MustCompile(`--([a-z-]+): #([0-9a-f]{6});`)
 
+// style is the style that a page carries.
+func style(t *testing.T) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(string(render(t)["chooser"].HTML), "<style>")
+	text, _, found := strings.Cut(rest, "</style>")
+	if !found {
+		t.Fatal("no style in the page")
+	}
+	return text
+}
+
 // schemes reads the colours of the light and of the dark scheme.
 func schemes(t *testing.T) map[string]map[string]float64 {
 	t.Helper()
-	style, err := os.ReadFile("templates/style.css")
-	if err != nil {
-		t.Fatal(err)
-	}
-	light, rest, _ := strings.Cut(string(style), "@media (prefers-color-scheme: dark)")
+	light, rest, _ := strings.Cut(style(t), "@media (prefers-color-scheme: dark)")
 	dark, _, _ := strings.Cut(rest, "*, ::before")
 	out := map[string]map[string]float64{"light": {}, "dark": {}}
 	for scheme, text := range map[string]string{"light": light, "dark": dark} {
@@ -76,12 +82,9 @@ func TestStyle_ContrastInBothSchemes(t *testing.T) {
 }
 
 func TestStyle_HeedsWhatPeopleAskTheirBrowserFor(t *testing.T) {
-	style, err := os.ReadFile("templates/style.css")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := style(t)
 	for _, want := range []string{"prefers-color-scheme: dark", "prefers-reduced-motion: reduce", "forced-colors: active", "@media print", ":focus-visible"} {
-		if !strings.Contains(string(style), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("the style has no %s", want)
 		}
 	}
