@@ -46,17 +46,17 @@ var texts = map[string]text{
 	KindExpired: {
 		Title:  "This sign-in has run out",
 		What:   "A sign-in can be used once and for ten minutes. This one is too old, or was finished in the meantime.",
-		Advice: "Start again: it usually takes a moment only.",
+		Advice: "Start again from {app}. It takes only a moment.",
 	},
 	KindOtherBrowser: {
 		Title:  "This sign-in began somewhere else",
 		What:   "You can finish a sign-in only in the browser where it began. This browser doesn’t know of it.",
-		Advice: "Start again in this browser, or go back to the one where you began. If your browser blocks cookies, allow them for this site.",
+		Advice: "Go back to the browser where you began, or start again from {app} in this one. If your browser blocks cookies, allow them for this site.",
 	},
 	KindWrongUpstream: {
 		Title:  "The answer came from somewhere else",
 		What:   "We had asked one organisation to sign you in, and another one answered. To keep your account safe, we stopped here.",
-		Advice: "Start again and choose your organisation once more.",
+		Advice: "Start again from {app} and choose your organisation once more.",
 	},
 	KindDenied: {
 		Title:  "You weren’t signed in",
