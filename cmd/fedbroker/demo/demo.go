@@ -1,5 +1,5 @@
-// Package demo shows the broker at work in one process on loopback: two small identity providers, the broker on bbolt with its journal, and a
-// walk over real HTTP through both kinds of exchange and three refusals.
+// Package demo shows the broker at work in one process on loopback: two partners' identity providers with login forms and a CI's, the broker on
+// bbolt with its journal, a sample app and a sample API, and a walk over real HTTP through a login, both kinds of exchange and three refusals.
 package demo
 
 import (
@@ -31,6 +31,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, h.close()) }()
 	p := printer{out: o.Out, color: o.Color}
 	p.opening(h)
+	if err := h.walkLogin(ctx, p); err != nil {
+		return fmt.Errorf("demo: login: %w", err)
+	}
 	for i, s := range steps() {
 		if err := h.walk(ctx, p, i+1, s); err != nil {
 			return fmt.Errorf("demo: step %d: %w", i+1, err)

@@ -29,14 +29,6 @@ type desk struct {
 	listener net.Listener
 }
 
-func newDesk(h *house) (*desk, error) {
-	listener, err := net.Listen("tcp", loopback)
-	if err != nil {
-		return nil, err
-	}
-	return &desk{house: h, listener: listener}, nil
-}
-
 func (d *desk) url() string { return "http://" + d.listener.Addr().String() }
 
 // token makes a fresh token of one of the desk's kinds.
@@ -48,10 +40,10 @@ func (d *desk) token(ctx context.Context, kind string) (string, error) {
 	case deskBranch:
 		return h.ci.Sign(h.ci.GitHubClaims(h.issuer, "acme", "shop", otherBranch)), nil
 	case deskPartner:
-		claims := h.partner.Claims("svc-reports", "gateway-at-partner")
+		claims := h.acme.Claims("svc-reports", "gateway-at-acme")
 		claims["department"] = "Sales"
 		claims["realm"] = map[string]any{"roles": []string{"svc-ord", "staff"}}
-		return h.partner.Sign(claims), nil
+		return h.acme.Sign(claims), nil
 	case deskOrders:
 		return d.ordersToken(ctx)
 	}

@@ -19,6 +19,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/web"
 	"fedbroker/cmd/fedbroker/config"
+	"fedbroker/cmd/fedbroker/demo/app"
 	"fedbroker/store"
 	"fedbroker/store/engines"
 	"fedbroker/store/journal"
@@ -33,15 +34,19 @@ const (
 	requestTimeout = 10 * time.Second
 )
 
-// house is everything that runs: two identity providers, the broker, and the desk that hands out subject tokens.
+// house is everything that runs: the partners' and the CI's identity providers, the broker, the sample app with its API, and the desk that hands out
+// subject tokens.
 type house struct {
-	ci, partner *upstreamtest.IdP
-	secrets     map[string]string // by client id
-	issuer      string            // the broker's
-	journalDir  string
-	log         *recorder
-	client      *http.Client
-	desk        *desk
+	ci           *upstreamtest.IdP
+	acme, globex *partner
+	secrets      map[string]string // by client id
+	issuer       string            // the broker's
+	journalDir   string
+	log          *recorder
+	client       *http.Client
+	desk         *desk
+	app          *app.App
+	api          *app.API
 
 	engine store.Engine
 	lines  *journal.Journal
@@ -54,48 +59,81 @@ type house struct {
 // open starts everything in folder. What was started is closed again when something later can't be.
 func open(ctx context.Context, folder string) (h *house, err error) {
 	h = &house{
-		secrets: map[string]string{gateway: random(), ordersAPI: random()},
+		secrets: map[string]string{gateway: random(), ordersAPI: random(), sampleApp: random()},
 		log:     newRecorder(), client: &http.Client{Timeout: requestTimeout}, ended: make(chan struct{}), stop: func() {},
 	}
+	var listeners []net.Listener // not served yet
 	defer func() {
 		if err != nil {
+			for _, l := range listeners {
+				err = errors.Join(err, l.Close())
+			}
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if h.ci, err = upstreamtest.New(upstreamtest.Options{Name: "ci", Algorithms: []string{"RS256"}}); err != nil {
+	for range 4 {
+		l, err := net.Listen("tcp", loopback)
+		if err != nil {
+			return h, err
+		}
+		listeners = append(listeners, l)
+	}
+	h.issuer = "http://" + listeners[0].Addr().String()
+	if err := h.openProviders(); err != nil {
 		return h, err
 	}
-	if h.partner, err = upstreamtest.New(upstreamtest.Options{Name: "partner"}); err != nil {
-		return h, err
-	}
-	listener, err := net.Listen("tcp", loopback)
-	if err != nil {
-		return h, err
-	}
-	h.issuer = "http://" + listener.Addr().String()
+	h.openApp(listeners[1], listeners[2])
+	h.desk = &desk{house: h, listener: listeners[3]}
 	c, err := h.configure(folder)
 	if err != nil {
-		return h, errors.Join(err, listener.Close())
+		return h, err
 	}
 	b, err := h.openBroker(ctx, c)
 	if err != nil {
-		return h, errors.Join(err, listener.Close())
+		return h, err
 	}
-	public, err := web.New(web.Options{Spec: c.Web, Broker: b, Logger: slog.New(h.log), Listener: listener})
+	public, err := web.New(web.Options{Spec: c.Web, Broker: b, Logger: slog.New(h.log), Listener: listeners[0]})
 	if err != nil {
-		return h, errors.Join(err, listener.Close())
+		return h, err
 	}
-	if h.desk, err = newDesk(h); err != nil {
-		return h, errors.Join(err, public.Close())
-	}
+	listeners = nil
 	h.serve(ctx, b, public)
 	return h, nil
+}
+
+func (h *house) openProviders() (err error) {
+	if h.ci, err = upstreamtest.New(upstreamtest.Options{Name: "ci", Algorithms: []string{"RS256"}}); err != nil {
+		return err
+	}
+	if h.acme, err = newPartner(acme, "Acme Corp", "#8a3b12", h.issuer); err != nil {
+		return err
+	}
+	h.globex, err = newPartner(globex, "Globex", "#1f5f3a", h.issuer)
+	return err
+}
+
+func (h *house) openApp(forApp, forAPI net.Listener) {
+	h.api = &app.API{Issuer: h.issuer, Audience: ordersAudience, Scope: ordersScope, Listener: forAPI}
+	h.app = app.New(app.Options{
+		Issuer: h.issuer, ClientID: sampleApp, Secret: h.secrets[sampleApp], Listener: forApp, API: h.api.URL(), Audience: ordersAudience,
+		Said: func(upstream, subject string) (idToken, userinfo map[string]any) {
+			switch upstream {
+			case acme:
+				return h.acme.said(subject)
+			case globex:
+				return h.globex.said(subject)
+			}
+			return nil, nil
+		},
+	})
 }
 
 // configure reads the demo's configuration as any other: it is one.
 func (h *house) configure(folder string) (*config.Loaded, error) {
 	variables := map[string]string{
-		"DEMO_ISSUER": h.issuer, "DEMO_CI": h.ci.Issuer(), "DEMO_PARTNER": h.partner.Issuer(), "DEMO_SEAL_KEY": sealKey(),
+		"DEMO_ISSUER": h.issuer, "DEMO_CI": h.ci.Issuer(), "DEMO_SEAL_KEY": sealKey(),
+		"DEMO_ACME": h.acme.Issuer(), "DEMO_ACME_SECRET": h.acme.secret, "DEMO_GLOBEX": h.globex.Issuer(), "DEMO_GLOBEX_SECRET": h.globex.secret,
+		"DEMO_APP": h.app.URL(), "DEMO_APP_SECRET": h.secrets[sampleApp],
 		"DEMO_GATEWAY_SECRET": h.secrets[gateway], "DEMO_ORDERS_SECRET": h.secrets[ordersAPI],
 	}
 	lookup := func(name string) (string, bool) { value, ok := variables[name]; return value, ok }
@@ -120,7 +158,7 @@ func (h *house) openBroker(ctx context.Context, c *config.Loaded) (*broker.Broke
 // serve runs the loops and listeners until close, or until one of them fails.
 func (h *house) serve(ctx context.Context, b *broker.Broker, public *web.Server) {
 	ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, run := range []func(context.Context) error{b.Run, public.Run, h.desk.run} {
+	for _, run := range []func(context.Context) error{b.Run, public.Run, h.desk.run, h.app.Run, h.api.Run} {
 		h.run.Go(func() error {
 			err := run(ctx)
 			h.once.Do(func() { close(h.ended) })
@@ -139,10 +177,13 @@ func (h *house) close() error {
 	if h.engine != nil {
 		err = errors.Join(err, h.engine.Close())
 	}
-	for _, idp := range []*upstreamtest.IdP{h.ci, h.partner} {
-		if idp != nil {
-			idp.Close()
+	for _, p := range []*partner{h.acme, h.globex} {
+		if p != nil {
+			p.Close()
 		}
+	}
+	if h.ci != nil {
+		h.ci.Close()
 	}
 	h.client.CloseIdleConnections()
 	return err

@@ -42,11 +42,20 @@ func (p printer) style(style, text string) string {
 func (p printer) line(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
 
 func (p printer) opening(h *house) {
-	p.line("%s", p.style(bold, "fedbroker demo: two identity providers that are not ours, and the one issuer that our services trust"))
+	p.line("%s", p.style(bold, "fedbroker demo: identity providers that are not ours, and the one issuer that our apps and services trust"))
 	p.line("")
-	for _, part := range [][2]string{{"CI's identity provider", h.ci.Issuer()}, {"partner's identity provider", h.partner.Issuer()}, {"fedbroker", h.issuer}} {
+	for _, part := range [][2]string{
+		{"sample app: open this", h.app.URL()}, {"Acme's identity provider", h.acme.Issuer()}, {"Globex's identity provider", h.globex.Issuer()},
+		{"CI's identity provider", h.ci.Issuer()}, {"fedbroker", h.issuer},
+	} {
 		p.line("  %-29s %s", part[0], part[1])
 	}
+}
+
+// login is a step of a person.
+func (p printer) login(title, story string) {
+	p.line("\n%s", p.style(green+";"+bold, "·  "+title))
+	p.line("   %s", story)
 }
 
 func (p printer) step(number int, s step) {
@@ -67,11 +76,11 @@ func (p printer) step(number int, s step) {
 var shown = [...]string{"iss", "sub", "aud", "scope", "client_id", "upstream"}
 
 // hidden are claims that say nothing to a reader of the demo, or that only CI's token has.
-var hidden = [...]string{"iat", "nbf", "exp", "jti", "lin", "origin_exp", "auth_time"}
+var hidden = [...]string{"iat", "nbf", "exp", "jti", "lin", "origin_exp", "auth_time", "nonce", "sid", "at_hash", "azp"}
 
 func (p printer) exchange(before, after map[string]any) {
 	p.line("")
-	p.row(bold, "claim", "before: the token that came", "after: the token that left")
+	p.row(bold, "claim", "before: what came", "after: what left")
 	names := slices.Clone(shown[:])
 	for _, claims := range []map[string]any{after, {"repository_owner_id": nil, "ref": nil, "realm": nil, "department": nil}} {
 		var more []string
@@ -120,7 +129,9 @@ func (p printer) journal(h *house) error {
 
 // repeat prints each step as a command that can be pasted. The desk's tokens are fresh each time.
 func (p printer) repeat(h *house, steps []step) {
-	p.line("\n%s", p.style(bold, "Everything keeps running until Ctrl-C. Each step by hand:"))
+	p.line("\n%s", p.style(bold, "Everything keeps running until Ctrl-C. Open the sample app: "+h.app.URL()))
+	p.line("Sign in as ada or alan at Acme, or as grace at Globex; no password is asked.")
+	p.line("\n%s", p.style(bold, "The exchanges by hand:"))
 	for i, s := range steps {
 		p.line("\n%s", p.style(dim, fmt.Sprintf("# %d  %s", i+1, s.title)))
 		p.line("%s", h.curl(s))

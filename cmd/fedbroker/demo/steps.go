@@ -20,6 +20,13 @@ import (
 const (
 	gateway   = "gateway"
 	ordersAPI = "orders-api"
+	sampleApp = "sample-app"
+)
+
+// What the sample API takes.
+const (
+	ordersAudience = "orders"
+	ordersScope    = "orders.read"
 )
 
 // Attributes of the log.

@@ -25,9 +25,9 @@ type Options struct {
 	Listener         net.Listener // closed by Run
 	API              string       // URL of the sample API
 	Audience         string       // what the API's tokens are for
-	// Said is what the person's identity provider told the broker at the last login: the ID token and the userinfo answer, unverified. A real app
-	// never sees it: that is what the broker is for.
-	Said func(upstream, subject string) (idToken string, userinfo map[string]any)
+	// Said is what the person's identity provider told the broker at the last login: the claims of its ID token, and its userinfo. A real app
+	// never sees them: that is what the broker is for.
+	Said func(upstream, subject string) (idToken, userinfo map[string]any)
 }
 
 // cookieName differs from those of the other servers of the demo: cookies ignore ports.
@@ -123,7 +123,7 @@ func (a *App) oauth(ctx context.Context) (*oidc.Provider, *oauth2.Config, error)
 	}
 	return a.provider, &oauth2.Config{
 		ClientID: a.o.ClientID, ClientSecret: a.o.Secret, Endpoint: a.provider.Endpoint(), RedirectURL: a.URL() + "/callback",
-		Scopes: []string{oidc.ScopeOpenID, "profile", "email", "groups", "department", oidc.ScopeOfflineAccess},
+		Scopes: []string{oidc.ScopeOpenID, "profile", "email", "groups", "cost_center", oidc.ScopeOfflineAccess},
 	}, nil
 }
 

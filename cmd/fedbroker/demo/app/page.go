@@ -48,6 +48,12 @@ type callView struct {
 // home is the app's only page.
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	v := a.visit(w, r)
+	if r.Header.Get("Accept") == "application/json" {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		writeJSON(w, v)
+		return
+	}
 	v.mu.Lock()
 	shown := view{Style: template.CSS(styleText), Problem: v.problem}
 	if v.person != nil {
@@ -71,6 +77,24 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body.Bytes())
 }
 
+// writeJSON is the page for programs: who is signed in, and the last call of the API.
+func writeJSON(w http.ResponseWriter, v *visitor) {
+	out := map[string]any{}
+	if v.problem != "" {
+		out["problem"] = v.problem
+	}
+	if p := v.person; p != nil {
+		out["claims"], out["userinfo"] = p.claims, p.userinfo
+		if p.call != nil {
+			out["exchanged_token"], out["api_answer"] = p.call.token, p.call.body
+		}
+	}
+	v.problem = ""
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(out)
+}
+
 // plumbing are claims that say nothing of the person.
 var plumbing = []string{"aud", "at_hash", "azp", "exp", "iat", "jti", "nbf", "nonce", "sid"}
 
@@ -78,9 +102,8 @@ func (a *App) describe(p *person) *personView {
 	upstream, _ := p.claims["upstream"].(map[string]any)
 	name, _ := upstream["name"].(string)
 	subject, _ := upstream["sub"].(string)
-	rawID, saidInfo := a.o.Said(name, subject)
-	_, said, _ := Decode(rawID)
-	said = joined(said, saidInfo)
+	saidID, saidInfo := a.o.Said(name, subject)
+	said := joined(saidID, saidInfo)
 	got := joined(p.claims, p.userinfo)
 	v := &personView{Name: text(got["name"]), Upstream: name, Subject: text(got["sub"]), CanRefresh: p.tokens.RefreshToken != ""}
 	if v.Name == "" {
@@ -106,7 +129,7 @@ func (a *App) describe(p *person) *personView {
 	v.Tokens = []tokenView{
 		show("ID token", "says to this app who signed in; it opens no door", p.idToken),
 		show("Access token", "good at the broker alone: for userinfo, and to be exchanged", p.tokens.AccessToken),
-		show("What the identity provider said", "its own ID token, which this app never sees in real life", rawID),
+		{Title: "What the identity provider said", Note: "the claims of its own ID token, which no real app sees", Payload: pretty(saidID)},
 	}
 	if c := p.call; c != nil {
 		v.Call = &callView{Status: c.status, Body: pretty(json.RawMessage(c.body)), Token: show("Exchanged token", "for the orders API alone", c.token)}
