@@ -24,6 +24,21 @@ const (
 	CodeServerError            Code = "server_error"
 )
 
+// The codes of an authorization response that are no token endpoint's (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, OpenID Connect Core Unmet
+// Authentication Requirements 1.0), and those of a resource (RFC 6750 §3.1).
+const (
+	CodeAccessDenied            Code = "access_denied"
+	CodeUnsupportedResponseType Code = "unsupported_response_type"
+	CodeLoginRequired           Code = "login_required"
+	CodeInteractionRequired     Code = "interaction_required"
+	CodeConsentRequired         Code = "consent_required"
+	CodeRequestNotSupported     Code = "request_not_supported"
+	CodeRequestURINotSupported  Code = "request_uri_not_supported"
+	CodeUnmetAuthentication     Code = "unmet_authentication_requirements"
+	CodeInvalidToken            Code = "invalid_token"
+	CodeInsufficientScope       Code = "insufficient_scope"
+)
+
 // Description is the one public sentence of a code: it never tells which check failed.
 func (c Code) Description() string {
 	switch c {
@@ -43,6 +58,26 @@ func (c Code) Description() string {
 		return "The requested audience or resource is malformed or out of reach."
 	case CodeTemporarilyUnavailable:
 		return "The request cannot be answered now; try again later."
+	case CodeAccessDenied:
+		return "The sign-in was denied."
+	case CodeUnsupportedResponseType:
+		return "The response type is not served."
+	case CodeLoginRequired:
+		return "The person has to sign in."
+	case CodeInteractionRequired:
+		return "The person has to do something first."
+	case CodeConsentRequired:
+		return "The person has to consent."
+	case CodeRequestNotSupported:
+		return "Request objects are not served."
+	case CodeRequestURINotSupported:
+		return "The parameter request_uri is not served."
+	case CodeUnmetAuthentication:
+		return "The required authentication could not be had."
+	case CodeInvalidToken:
+		return "The access token is not acceptable."
+	case CodeInsufficientScope:
+		return "The access token lacks a scope."
 	default:
 		return "The server met an unexpected condition."
 	}
@@ -53,6 +88,10 @@ func (c Code) Status() int {
 	switch c {
 	case CodeInvalidClient:
 		return http.StatusUnauthorized // RFC 6749 §5.2
+	case CodeInvalidToken:
+		return http.StatusUnauthorized // RFC 6750 §3.1
+	case CodeInsufficientScope:
+		return http.StatusForbidden // RFC 6750 §3.1
 	case CodeTemporarilyUnavailable:
 		return http.StatusServiceUnavailable
 	case CodeServerError:

@@ -31,8 +31,19 @@ const (
 	ReasonCondition         Reason = "condition"        // no rule's condition holds
 	ReasonLineage           Reason = "lineage"          // too many ancestors
 	ReasonScope             Reason = "scope"
-	ReasonReplay            Reason = "replay"      // a one-shot token without id, or spent
-	ReasonNotDurable        Reason = "not_durable" // a record could not be made durable
-	ReasonUnavailable       Reason = "unavailable" // something else that passes
+	ReasonReplay            Reason = "replay"        // a one-shot token without id, or spent
+	ReasonCode              Reason = "code"          // an authorization code that is none, is another client's, or came too late
+	ReasonRefreshToken      Reason = "refresh_token" // a refresh token that is none, is another client's, or came too late
+	ReasonReuse             Reason = "reuse"         // a code or refresh token used twice: what came of it is revoked
+	ReasonVerifier          Reason = "verifier"      // PKCE's, or the redirect URI, does not fit the code
+	ReasonRedirect          Reason = "redirect"      // a redirect URI that is not registered
+	ReasonAttempt           Reason = "attempt"       // no login attempt of this browser fits
+	ReasonIdPDenied         Reason = "idp_denied"    // the identity provider said no
+	ReasonIdPUnavailable    Reason = "idp_unavailable"
+	ReasonIdPResponse       Reason = "idp_response"   // the identity provider's answer is none
+	ReasonAuthentication    Reason = "authentication" // not as fresh or as strong as was asked for
+	ReasonInteraction       Reason = "interaction"    // prompt=none, and the person is needed
+	ReasonNotDurable        Reason = "not_durable"    // a record could not be made durable
+	ReasonUnavailable       Reason = "unavailable"    // something else that passes
 	ReasonInternal          Reason = "internal"
 )

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"net/netip"
 	"time"
 )
@@ -15,6 +16,9 @@ type TokenRequest struct {
 	Peer        netip.Addr
 	Now         time.Time // the one clock reading that the whole request is judged by
 	Seen        Seen      // what a grant learned before it answered
+	// Redeem, where the grant sets it, spends what was presented, in one durable write, before anything is signed, and returns the refresh token
+	// of the answer, "" for none. The error is an *oauth.Error.
+	Redeem func(ctx context.Context) (refreshToken string, err error)
 }
 
 // Seen is what a grant learned of a request, for the line that the journal keeps of it, also of a refusal. What is not verified is not in it.
@@ -59,4 +63,6 @@ type TokenResponse struct {
 	TokenType       string `json:"token_type"`
 	ExpiresIn       int64  `json:"expires_in"` // seconds
 	Scope           string `json:"scope"`
+	RefreshToken    string `json:"refresh_token,omitempty"`
+	IDToken         string `json:"id_token,omitempty"` // OpenID Connect Core §3.1.3.3
 }

@@ -95,4 +95,19 @@ const (
 	ParamActorToken          = "actor_token"
 	ParamActorTokenType      = "actor_token_type"
 	ParamRequestedTokenType  = "requested_token_type"
+	ParamCode                = "code"
+	ParamRedirectURI         = "redirect_uri"
+	ParamCodeVerifier        = "code_verifier" // RFC 7636 §4.5
+	ParamRefreshToken        = "refresh_token"
+)
+
+// Scopes with a meaning of their own (OpenID Connect Core §5.4, §11).
+const (
+	ScopeOpenID        = "openid"
+	ScopeProfile       = "profile"
+	ScopeEmail         = "email"
+	ScopeAddress       = "address"
+	ScopePhone         = "phone"
+	ScopeOfflineAccess = "offline_access"
+	ScopeGroups        = "groups"
 )

@@ -21,6 +21,7 @@ type Authority struct {
 	parents                 []string
 	tokenType               string
 	once                    Spend
+	id                      *IDToken
 }
 
 // UpstreamRef is the claim `upstream`; a zero Name is none.

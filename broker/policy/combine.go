@@ -49,7 +49,7 @@ func Combine(d Decision) (Authority, error) {
 	if d.subject == nil {
 		a.subject = d.requester.ClientID
 	}
-	for _, step := range [...]func(*Authority) error{d.lifetime, d.lineage, d.identity, d.scopes, d.spend} {
+	for _, step := range [...]func(*Authority) error{d.lifetime, d.lineage, d.identity, d.scopes, d.spend, d.idToken} {
 		if err := step(&a); err != nil {
 			return Authority{}, err
 		}
@@ -134,6 +134,10 @@ func earlier(a, b time.Time) time.Time {
 // identity carries over who the subject is and how it was authenticated; nothing of it is refreshed.
 func (d Decision) identity(a *Authority) error {
 	s := d.subject
+	if d.login != nil {
+		d.loginIdentity(a)
+		return nil
+	}
 	if s == nil {
 		return nil
 	}

@@ -23,7 +23,8 @@ type Request struct {
 // Decision is what a rule, or a client's registration, allows for one request: the bounds, and whom they are for. Only this package
 // makes one, and only Combine can use it.
 type Decision struct {
-	subject   *Subject // nil: the client itself
+	subject   *Subject // nil: the client itself, or a login
+	login     *Login   // of a person; nil: none
 	requester *oauth.Requester
 	scope     string
 	now       time.Time
