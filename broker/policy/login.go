@@ -1,0 +1,108 @@
+package policy
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/revoke"
+)
+
+// Login is what a person let a client have, as a code or a refresh token proves it, and what the client asks of it now.
+type Login struct {
+	Requester *oauth.Requester
+	Issuer    string // ours: the audience of tokens without another (P35)
+	GrantID   string // the family
+	SessionID string // of the ID token, and of the lineage unless Offline
+	Offline   bool   // outlives the session
+	Subject   string // the broker's
+	Upstream  UpstreamRef
+	AuthTime  time.Time // zero: not known
+	ACR       string
+	AMR       []string
+	Since     time.Time // when the session began: a revocation that is limited in time is held against it
+
+	Scopes, Audiences []string // granted
+	Scope             string   // the parameter: narrower, or "" for all
+	Targets           []string // resource: of the audiences, or none for all
+	Now               time.Time
+
+	IDToken IDToken // issued where the scope has openid
+	IDTTL   time.Duration
+}
+
+// IDToken is what an ID token says beside what the access token of the same login does.
+type IDToken struct {
+	Audience  string // the client
+	Nonce     string // "" for none
+	SessionID string
+	Alg       string
+	Expires   time.Time
+	Claims    map[string]any // released; none is reserved
+}
+
+// Lineage is what a revocation can name of everything that comes of the login.
+func (g *Login) Lineage() revoke.Lineage {
+	l := revoke.Lineage{
+		Families: []string{g.GrantID}, Clients: []string{g.Requester.ClientID}, Subjects: []string{g.Subject}, Upstreams: []string{g.Upstream.Name},
+		Since: g.Since.Unix(), Own: g.Since.Unix(),
+	}
+	if !g.Offline {
+		l.Sessions = []string{g.SessionID}
+	}
+	return l
+}
+
+// ForLogin decides what a client may have of a login: nothing that the person's authorization did not give. The error is an *oauth.Error:
+// invalid_target for an audience beyond it.
+func (p *Policy) ForLogin(g *Login) (Decision, error) {
+	if g.Requester == nil || g.Requester.Anonymous || g.Requester.ClientID == "" || g.Subject == "" || g.GrantID == "" || g.Issuer == "" {
+		return Decision{}, errors.New("policy: a login without client, person or grant")
+	}
+	bound := &rule{audiences: g.Audiences, ttl: p.ttl}
+	if len(bound.audiences) == 0 {
+		bound.audiences = []string{g.Issuer}
+	}
+	for _, name := range g.Scopes {
+		bound.scopes = append(bound.scopes, scope{name: name})
+	}
+	targets := g.Targets
+	if len(targets) == 0 {
+		targets = bound.audiences
+	}
+	if !bound.covers(targets) {
+		return Decision{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
+	}
+	return Decision{login: g, requester: g.Requester, scope: g.Scope, now: g.Now, bound: bound, audiences: targets}, nil
+}
+
+// loginIdentity says who signed in, how and when; nothing of it is refreshed.
+func (d Decision) loginIdentity(a *Authority) {
+	g := d.login
+	a.subject, a.acr, a.amr, a.authTime = g.Subject, g.ACR, slices.Clone(g.AMR), g.AuthTime
+	a.upstream = UpstreamRef{Name: g.Upstream.Name}
+	if d.requester.FullUpstream { // P6
+		a.upstream = g.Upstream
+	}
+	a.lin, a.parents = g.Lineage(), []string{g.GrantID}
+}
+
+// idToken comes last: the scope decides whether there is one.
+func (d Decision) idToken(a *Authority) error {
+	if d.login == nil || !slices.Contains(a.scopes, oauth.ScopeOpenID) {
+		return nil
+	}
+	id := d.login.IDToken
+	id.Audience, id.Expires = d.requester.ClientID, a.issued.Add(d.login.IDTTL)
+	a.id = &id
+	return nil
+}
+
+// IDToken is the ID token to issue beside the access token, if any.
+func (a Authority) IDToken() (IDToken, bool) {
+	if a.id == nil {
+		return IDToken{}, false
+	}
+	return *a.id, true
+}
