@@ -9,15 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fedbroker/upstreams/upstreamtest/client"
+	"fedbroker/upstreams/upstreamtest/page"
 )
 
 const (
-	modeQuery    = "query"
-	modeFormPost = "form_post"
 	scopeOffline = "offline_access"
 
-	codeLife     = time.Minute
-	challengeLen = 43 // base64url of SHA-256, characters (RFC 7636 §4.2)
+	codeLife = time.Minute
 
 	// Form fields beside the authorization request's parameters, which the form carries along.
 	fieldLogin    = "login"
@@ -38,7 +38,7 @@ func (p *IdP) serveAuthorize(w http.ResponseWriter, r *http.Request, k knobs) {
 	if !ok {
 		return
 	}
-	if code, description := a.problem(); code != "" {
+	if code, description := a.client.Problem(a.params); code != "" {
 		p.respondError(w, r, k, a, code, description)
 		return
 	}
@@ -52,7 +52,7 @@ func (p *IdP) serveAuthorize(w http.ResponseWriter, r *http.Request, k knobs) {
 		p.respondError(w, r, k, a, "login_required", "nobody is signed on")
 		return
 	}
-	p.page(w, http.StatusOK, p.loginForm(a, a.params.Get("login_hint"), ""))
+	p.loginForm(w, http.StatusOK, a, a.params.Get("login_hint"), "")
 }
 
 // serveLogin takes the login form.
@@ -61,7 +61,7 @@ func (p *IdP) serveLogin(w http.ResponseWriter, r *http.Request, k knobs) {
 	if !ok {
 		return
 	}
-	if code, description := a.problem(); code != "" {
+	if code, description := a.client.Problem(a.params); code != "" {
 		p.respondError(w, r, k, a, code, description)
 		return
 	}
@@ -72,7 +72,7 @@ func (p *IdP) serveLogin(w http.ResponseWriter, r *http.Request, k knobs) {
 	login := a.params.Get(fieldLogin)
 	who, found := p.person(login)
 	if !found || who.Password != "" && who.Password != a.params.Get(fieldPassword) {
-		p.page(w, http.StatusUnauthorized, p.loginForm(a, login, "That name and password do not go together. Try again."))
+		p.loginForm(w, http.StatusUnauthorized, a, login, "That name and password do not go together. Try again.")
 		return
 	}
 	s := session{person: who, sid: rand.Text(), authTime: p.o.Now()}
@@ -87,49 +87,17 @@ func (p *IdP) serveLogin(w http.ResponseWriter, r *http.Request, k knobs) {
 // authorization proves client and redirect URI; nobody is sent to another place.
 func (p *IdP) authorization(w http.ResponseWriter, r *http.Request) (authorization, bool) {
 	a := authorization{params: r.Form}
-	client, ok := p.client(a.params.Get("client_id"))
-	a.client = client
+	c, ok := p.clients.Client(a.params.Get("client_id"))
+	a.client = c
 	switch {
 	case !ok || len(a.params["client_id"]) != 1:
-		p.page(w, http.StatusBadRequest, p.notice("That app is not known here", "Nobody registered an app of that name."))
-	case len(a.params["redirect_uri"]) != 1 || !slices.Contains(client.RedirectURIs, a.params.Get("redirect_uri")):
-		p.page(w, http.StatusBadRequest, p.notice("There is no way back", "The app is not registered with that redirect_uri."))
+		p.notice(w, http.StatusBadRequest, "That app is not known here", "Nobody registered an app of that name.")
+	case len(a.params["redirect_uri"]) != 1 || !slices.Contains(c.RedirectURIs, a.params.Get("redirect_uri")):
+		p.notice(w, http.StatusBadRequest, "There is no way back", "The app is not registered with that redirect_uri.")
 	default:
 		return a, true
 	}
 	return authorization{}, false
-}
-
-// problem is what the response says of a request that can't be served; an empty code: nothing.
-func (a authorization) problem() (code, description string) {
-	get := a.params.Get
-	for _, all := range a.params {
-		if len(all) > 1 {
-			return "invalid_request", "a parameter is repeated"
-		}
-	}
-	prompt := strings.Fields(get("prompt"))
-	_, badAge := strconv.ParseUint(get("max_age"), 10, 31)
-	switch {
-	case get("response_type") != "code":
-		return "unsupported_response_type", "only code"
-	case !slices.Contains([]string{"", modeQuery, modeFormPost}, get("response_mode")):
-		return "invalid_request", "response_mode is query or form_post"
-	case !slices.Contains(strings.Fields(get("scope")), "openid"):
-		return "invalid_scope", "openid is missing"
-	case get("code_challenge") == "" && (a.client.AuthMethod == MethodNone || a.params.Has("code_challenge_method")),
-		get("code_challenge") != "" && (get("code_challenge_method") != "S256" || len(get("code_challenge")) != challengeLen):
-		return "invalid_request", "the code challenge is not one of S256"
-	case slices.Contains(prompt, "none") && len(prompt) > 1:
-		return "invalid_request", "prompt none stands alone"
-	case a.params.Has("max_age") && badAge != nil:
-		return "invalid_request", "max_age is no number of seconds"
-	case a.params.Has("request"):
-		return "request_not_supported", "no request objects"
-	case a.params.Has("request_uri"):
-		return "request_uri_not_supported", "no request objects"
-	}
-	return "", ""
 }
 
 // tooOld reports that the request wants a younger login.
@@ -188,13 +156,13 @@ func (p *IdP) respond(w http.ResponseWriter, r *http.Request, k knobs, a authori
 		k.alterResponse(params)
 	}
 	target := a.params.Get("redirect_uri")
-	if a.params.Get("response_mode") == modeFormPost {
-		p.page(w, http.StatusOK, p.formPost(target, params))
+	if a.params.Get("response_mode") == client.ModeFormPost {
+		p.show(w, http.StatusOK, page.Page{Title: "You are signed in", Action: target, Hidden: params, FormPost: true})
 		return
 	}
 	u, err := url.Parse(target)
 	if err != nil {
-		p.page(w, http.StatusBadRequest, p.notice("There is no way back", "The app's redirect_uri is no URI."))
+		p.notice(w, http.StatusBadRequest, "There is no way back", "The app's redirect_uri is no URI.")
 		return
 	}
 	query := u.Query()
@@ -202,4 +170,28 @@ func (p *IdP) respond(w http.ResponseWriter, r *http.Request, k knobs, a authori
 	u.RawQuery = query.Encode()
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, u.String(), http.StatusSeeOther)
+}
+
+// loginForm carries the authorization request along, so that no state waits for the form.
+func (p *IdP) loginForm(w http.ResponseWriter, status int, a authorization, login, problem string) {
+	carried := maps.Clone(a.params)
+	for _, own := range []string{fieldLogin, fieldPassword, fieldAction} {
+		delete(carried, own)
+	}
+	d := page.Page{Title: "Sign in", Action: p.o.Path + loginPath, Hidden: carried, Login: login, Problem: problem, Client: a.client.ID}
+	for _, who := range p.o.People {
+		name, _ := who.Claims["name"].(string)
+		d.People = append(d.People, page.Hint{Login: who.Login, Name: name})
+		d.AskPassword = d.AskPassword || who.Password != ""
+	}
+	p.show(w, status, d)
+}
+
+func (p *IdP) notice(w http.ResponseWriter, status int, title, text string) {
+	p.show(w, status, page.Page{Title: title, Text: text})
+}
+
+func (p *IdP) show(w http.ResponseWriter, status int, d page.Page) {
+	d.Provider, d.Accent = p.o.DisplayName, p.o.Accent
+	d.Write(w, status)
 }

@@ -1,13 +1,10 @@
 package upstreamtest
 
 import (
-	"fmt"
-	"html"
-	"io"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strings"
+
+	"fedbroker/upstreams/upstreamtest/page"
 )
 
 // As is how a person answers the login form.
@@ -33,7 +30,7 @@ func (p *IdP) AuthenticateAs(client *http.Client, authorizationURL string, who A
 	if err != nil {
 		return "", nil, err
 	}
-	callbackURL, form, err = sentTo(resp)
+	callbackURL, form, err = page.SentTo(resp)
 	if err != nil || callbackURL != p.url+p.o.Path+loginPath {
 		return callbackURL, form, err
 	}
@@ -45,49 +42,5 @@ func (p *IdP) AuthenticateAs(client *http.Client, authorizationURL string, who A
 	if resp, err = browser.PostForm(callbackURL, form); err != nil {
 		return "", nil, err
 	}
-	return sentTo(resp)
-}
-
-var (
-	formPattern   = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
-	hiddenPattern = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
-)
-
-// sentTo reads where an answer sends the browser: by redirect, or by its form, with the hidden fields. It reads this package's pages
-// only.
-func sentTo(resp *http.Response) (target string, form url.Values, err error) {
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode/100 == 3 {
-		location, err := resp.Location()
-		if err != nil {
-			return "", nil, err
-		}
-		return location.String(), nil, nil
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxForm))
-	if err != nil {
-		return "", nil, err
-	}
-	found := formPattern.FindSubmatch(body)
-	if resp.StatusCode != http.StatusOK || found == nil {
-		return "", nil, fmt.Errorf("identity provider shows a page: %s: %s", resp.Status, strings.TrimSpace(title(body)))
-	}
-	action, err := resp.Request.URL.Parse(html.UnescapeString(string(found[1])))
-	if err != nil {
-		return "", nil, err
-	}
-	form = url.Values{}
-	for _, field := range hiddenPattern.FindAllSubmatch(body, -1) {
-		form.Add(html.UnescapeString(string(field[1])), html.UnescapeString(string(field[2])))
-	}
-	return action.String(), form, nil
-}
-
-var titlePattern = regexp.MustCompile(`<title>([^<]*)</title>`)
-
-func title(body []byte) string {
-	if found := titlePattern.FindSubmatch(body); found != nil {
-		return html.UnescapeString(string(found[1]))
-	}
-	return ""
+	return page.SentTo(resp)
 }

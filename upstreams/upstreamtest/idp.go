@@ -12,6 +12,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"fedbroker/upstreams/upstreamtest/client"
+	"fedbroker/upstreams/upstreamtest/tokens"
 )
 
 const (
@@ -50,6 +53,7 @@ type IdP struct {
 	url     string
 	certPEM []byte
 	server  *http.Server
+	clients *client.Registry
 	served  chan struct{} // closed when the server has ended
 
 	mu        sync.Mutex
@@ -102,7 +106,7 @@ func New(o Options) (*IdP, error) {
 	}
 	p.url = "http://" + listener.Addr().String()
 	if o.TLS {
-		secured, certPEM, err := overTLS(listener, o.Now())
+		secured, certPEM, err := tokens.OverTLS(listener, o.Now())
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("identity provider %s: %w", o.Name, err), listener.Close())
 		}

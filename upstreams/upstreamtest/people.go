@@ -1,7 +1,6 @@
 package upstreamtest
 
 import (
-	"crypto"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,17 +8,10 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-)
-
-// How a client proves itself at the token endpoint (OpenID Connect Core §9).
-const (
-	MethodBasic         = "client_secret_basic"
-	MethodPost          = "client_secret_post"
-	MethodPrivateKeyJWT = "private_key_jwt"
-	MethodNone          = "none"
+	"fedbroker/upstreams/upstreamtest/client"
 )
 
 const (
@@ -33,13 +25,15 @@ const (
 )
 
 // Client is a relying party.
-type Client struct {
-	ID, Secret             string
-	AuthMethod             string           // the only one that it may use [client_secret_basic]
-	PublicKey              crypto.PublicKey // for private_key_jwt
-	RedirectURIs           []string         // compared as strings
-	PostLogoutRedirectURIs []string
-}
+type Client = client.Client
+
+// How a client proves itself at the token endpoint (OpenID Connect Core §9).
+const (
+	MethodBasic         = client.MethodBasic
+	MethodPost          = client.MethodPost
+	MethodPrivateKeyJWT = client.MethodPrivateKeyJWT
+	MethodNone          = client.MethodNone
+)
 
 // Person can log in.
 type Person struct {
@@ -65,19 +59,18 @@ var secretParameters = []string{"client_secret", "client_assertion", "password",
 
 // loginState is what the IdP remembers of logins. It is guarded by the IdP's mu.
 type loginState struct {
-	requests   []Request
-	sessions   map[string]session // by cookie
-	codes      map[string]*grant
-	access     map[string]*grant
-	refresh    map[string]*grant
-	assertions map[string]bool   // by client id and jti: seen
-	hints      map[string]string // client ids by the ID tokens made for them
+	requests []Request
+	sessions map[string]session // by cookie
+	codes    map[string]*grant
+	access   map[string]*grant
+	refresh  map[string]*grant
+	hints    map[string]string // client ids by the ID tokens made for them
 }
 
 func newLoginState() loginState {
 	return loginState{
 		sessions: map[string]session{}, codes: map[string]*grant{}, access: map[string]*grant{}, refresh: map[string]*grant{},
-		assertions: map[string]bool{}, hints: map[string]string{},
+		hints: map[string]string{},
 	}
 }
 
@@ -102,45 +95,23 @@ type grant struct {
 
 var accentPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
-// checkLogin fills in what the clients leave open, and refuses what can't be.
+// checkLogin registers the clients, and refuses what can't be.
 func (p *IdP) checkLogin() error {
 	if !accentPattern.MatchString(p.o.Accent) {
 		return fmt.Errorf("accent %q is no #rrggbb", p.o.Accent)
 	}
-	p.o.Clients, p.o.People = slices.Clone(p.o.Clients), slices.Clone(p.o.People)
-	for i := range p.o.Clients {
-		c := &p.o.Clients[i]
-		if c.AuthMethod == "" {
-			c.AuthMethod = MethodBasic
-		}
-		var lacks bool
-		switch c.AuthMethod {
-		case MethodBasic, MethodPost:
-			lacks = c.Secret == ""
-		case MethodPrivateKeyJWT:
-			lacks = c.PublicKey == nil
-		case MethodNone:
-		default:
-			return fmt.Errorf("client %q: no auth method %q", c.ID, c.AuthMethod)
-		}
-		if c.ID == "" || lacks {
-			return fmt.Errorf("client %q lacks what %s needs", c.ID, c.AuthMethod)
-		}
+	p.o.People = slices.Clone(p.o.People)
+	registry, err := client.NewRegistry(p.o.Clients)
+	if err != nil {
+		return err
 	}
+	p.clients = registry
 	for _, who := range p.o.People {
 		if who.Login == "" || who.Subject == "" {
 			return errors.New("a person without login or subject")
 		}
 	}
 	return nil
-}
-
-func (p *IdP) client(id string) (Client, bool) {
-	i := slices.IndexFunc(p.o.Clients, func(c Client) bool { return c.ID == id })
-	if i < 0 {
-		return Client{}, false
-	}
-	return p.o.Clients[i], true
 }
 
 func (p *IdP) person(login string) (Person, bool) {
@@ -166,7 +137,7 @@ func (p *IdP) claimNames() []string {
 
 // recorded is the request as the log keeps it.
 func recorded(path string, r *http.Request) Request {
-	scheme, _, _ := cutSpace(r.Header.Get("Authorization"))
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return Request{Method: r.Method, Path: path, Query: veiled(r.URL.Query()), Form: veiled(r.PostForm), Authorization: scheme}
 }
 
@@ -179,16 +150,4 @@ func veiled(values url.Values) url.Values {
 		}
 	}
 	return out
-}
-
-func assertionAlgorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS256, jose.EdDSA}
-}
-
-func algorithmNames() []string {
-	var names []string
-	for _, alg := range assertionAlgorithms() {
-		names = append(names, string(alg))
-	}
-	return names
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"fedbroker/upstreams/upstreamtest/client"
 )
 
 // knobs are what is wrong with the IdP.
@@ -215,12 +217,12 @@ func (p *IdP) discoveryDocument(k knobs) []byte {
 		"userinfo_endpoint":                                base + userinfoPath,
 		"end_session_endpoint":                             base + logoutPath,
 		"response_types_supported":                         []string{"code"},
-		"response_modes_supported":                         []string{modeQuery, modeFormPost},
+		"response_modes_supported":                         []string{client.ModeQuery, client.ModeFormPost},
 		"grant_types_supported":                            []string{grantCode, grantRefresh},
 		"subject_types_supported":                          []string{"public"},
 		"id_token_signing_alg_values_supported":            p.o.Algorithms,
 		"token_endpoint_auth_methods_supported":            []string{MethodBasic, MethodPost, MethodPrivateKeyJWT, MethodNone},
-		"token_endpoint_auth_signing_alg_values_supported": algorithmNames(),
+		"token_endpoint_auth_signing_alg_values_supported": client.AlgorithmNames(),
 		"code_challenge_methods_supported":                 []string{"S256"},
 		"scopes_supported":                                 []string{"openid", "profile", "email", scopeOffline},
 		"claims_supported":                                 p.claimNames(),

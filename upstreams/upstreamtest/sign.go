@@ -2,14 +2,9 @@ package upstreamtest
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"fmt"
 	"maps"
+
+	"fedbroker/upstreams/upstreamtest/tokens"
 )
 
 // SignOption changes one token.
@@ -72,12 +67,12 @@ func (p *IdP) Sign(claims map[string]any, options ...SignOption) string {
 	if s.payload != nil {
 		payload = []byte(*s.payload)
 	}
-	input := encode(mustJSON(header)) + "." + encode(payload)
-	signature, err := sign(s.alg, s.signer, []byte(input))
+	input := tokens.Encode(mustJSON(header)) + "." + tokens.Encode(payload)
+	signature, err := tokens.Sign(s.alg, s.signer, []byte(input))
 	if err != nil {
 		panic(err)
 	}
-	return input + "." + encode(signature)
+	return input + "." + tokens.Encode(signature)
 }
 
 // signingKey is the key of that id, else the newest for alg, else the newest.
@@ -96,51 +91,4 @@ func (p *IdP) signingKey(alg, kid string) *signingKey {
 		}
 	}
 	return newest
-}
-
-func sign(alg string, signer crypto.Signer, input []byte) ([]byte, error) {
-	switch alg {
-	case "none":
-		return nil, nil
-	case "HS256":
-		public, err := x509.MarshalPKIXPublicKey(signer.Public())
-		if err != nil {
-			return nil, err
-		}
-		mac := hmac.New(sha256.New, public)
-		mac.Write(input)
-		return mac.Sum(nil), nil
-	case "EdDSA":
-		return signer.Sign(rand.Reader, input, crypto.Hash(0))
-	case "ES256", "ES384":
-		return signECDSA(alg, signer, input)
-	case "PS256":
-		digest := sha256.Sum256(input)
-		return signer.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
-	}
-	digest := sha256.Sum256(input)
-	return signer.Sign(rand.Reader, digest[:], crypto.SHA256)
-}
-
-// signECDSA makes the fixed-length form r ‖ s (RFC 7518 §3.4).
-func signECDSA(alg string, signer crypto.Signer, input []byte) ([]byte, error) {
-	key, ok := signer.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s wants an ECDSA key, got %T", alg, signer)
-	}
-	hash := crypto.SHA256
-	if alg == "ES384" {
-		hash = crypto.SHA384
-	}
-	h := hash.New()
-	h.Write(input)
-	r, s, err := ecdsa.Sign(rand.Reader, key, h.Sum(nil))
-	if err != nil {
-		return nil, err
-	}
-	size := (key.Curve.Params().BitSize + 7) / 8
-	out := make([]byte, 2*size)
-	r.FillBytes(out[:size])
-	s.FillBytes(out[size:])
-	return out, nil
 }

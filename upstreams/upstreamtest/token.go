@@ -3,10 +3,12 @@ package upstreamtest
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/sha512"
 	"maps"
 	"net/http"
 	"time"
+
+	"fedbroker/upstreams/upstreamtest/client"
+	"fedbroker/upstreams/upstreamtest/tokens"
 )
 
 const (
@@ -16,28 +18,14 @@ const (
 	accessLife = 10 * time.Minute
 )
 
-// refusal is an error answer of the token endpoint (RFC 6749 §5.2).
-type refusal struct {
-	status            int
-	code, description string
-}
-
-func refuse(code, description string) *refusal {
-	return &refusal{http.StatusBadRequest, code, description}
-}
-
-func (f *refusal) body() map[string]any {
-	return map[string]any{"error": f.code, "error_description": f.description}
-}
-
 // serveToken is the token endpoint.
 func (p *IdP) serveToken(w http.ResponseWriter, r *http.Request, k knobs) {
 	answer, refused := p.token(r, k)
 	if refused != nil {
-		if refused.status == http.StatusUnauthorized {
+		if refused.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Basic")
 		}
-		p.answer(w, k.tokenTrouble, refused.status, refused.body())
+		p.answer(w, k.tokenTrouble, refused.Status, map[string]any{"error": refused.Code, "error_description": refused.Description})
 		return
 	}
 	if k.alterToken != nil {
@@ -46,27 +34,27 @@ func (p *IdP) serveToken(w http.ResponseWriter, r *http.Request, k knobs) {
 	p.answer(w, k.tokenTrouble, http.StatusOK, answer)
 }
 
-func (p *IdP) token(r *http.Request, k knobs) (map[string]any, *refusal) {
+func (p *IdP) token(r *http.Request, k knobs) (map[string]any, *client.Refusal) {
 	for _, all := range r.PostForm {
 		if len(all) > 1 {
-			return nil, refuse("invalid_request", "a parameter is repeated")
+			return nil, client.Refuse("invalid_request", "a parameter is repeated")
 		}
 	}
 	if r.URL.RawQuery != "" {
-		return nil, refuse("invalid_request", "parameters belong into the body")
+		return nil, client.Refuse("invalid_request", "parameters belong into the body")
 	}
-	client, refused := p.authenticated(r)
+	c, refused := p.clients.Authenticated(r, p.Issuer(), p.o.Now())
 	if refused != nil {
 		return nil, refused
 	}
 	var g *grant
 	switch r.PostForm.Get("grant_type") {
 	case grantCode:
-		g, refused = p.redeem(r, client)
+		g, refused = p.redeem(r, c)
 	case grantRefresh:
-		g, refused = p.rotate(r, client)
+		g, refused = p.rotate(r, c)
 	default:
-		refused = refuse("unsupported_grant_type", "only authorization_code and refresh_token")
+		refused = client.Refuse("unsupported_grant_type", "only authorization_code and refresh_token")
 	}
 	if refused != nil {
 		return nil, refused
@@ -75,42 +63,42 @@ func (p *IdP) token(r *http.Request, k knobs) (map[string]any, *refusal) {
 }
 
 // redeem spends a code. One that comes again takes everything back that came of it (RFC 6749 §4.1.2).
-func (p *IdP) redeem(r *http.Request, client Client) (*grant, *refusal) {
+func (p *IdP) redeem(r *http.Request, c Client) (*grant, *client.Refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g, ok := p.state.codes[r.PostForm.Get("code")]
-	if !ok || g.clientID != client.ID {
-		return nil, refuse("invalid_grant", "no such code")
+	if !ok || g.clientID != c.ID {
+		return nil, client.Refuse("invalid_grant", "no such code")
 	}
 	verifier := r.PostForm.Get("code_verifier")
 	sum := sha256.Sum256([]byte(verifier))
 	switch {
 	case g.spent:
 		g.revoked = true
-		return nil, refuse("invalid_grant", "the code was used before")
+		return nil, client.Refuse("invalid_grant", "the code was used before")
 	case !p.o.Now().Before(g.expires):
-		return nil, refuse("invalid_grant", "the code is too old")
+		return nil, client.Refuse("invalid_grant", "the code is too old")
 	case g.redirectURI != r.PostForm.Get("redirect_uri"):
-		return nil, refuse("invalid_grant", "redirect_uri is another")
-	case g.challenge == "" && verifier != "", g.challenge != "" && encode(sum[:]) != g.challenge:
-		return nil, refuse("invalid_grant", "the code verifier does not fit")
+		return nil, client.Refuse("invalid_grant", "redirect_uri is another")
+	case g.challenge == "" && verifier != "", g.challenge != "" && tokens.Encode(sum[:]) != g.challenge:
+		return nil, client.Refuse("invalid_grant", "the code verifier does not fit")
 	}
 	g.spent = true
 	return g, nil
 }
 
 // rotate spends a refresh token. One that comes again takes everything back.
-func (p *IdP) rotate(r *http.Request, client Client) (*grant, *refusal) {
+func (p *IdP) rotate(r *http.Request, c Client) (*grant, *client.Refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	token := r.PostForm.Get("refresh_token")
 	g, ok := p.state.refresh[token]
-	if !ok || g.clientID != client.ID || g.revoked {
-		return nil, refuse("invalid_grant", "no such refresh token")
+	if !ok || g.clientID != c.ID || g.revoked {
+		return nil, client.Refuse("invalid_grant", "no such refresh token")
 	}
 	if g.refresh != token {
 		g.revoked = true
-		return nil, refuse("invalid_grant", "the refresh token was used before")
+		return nil, client.Refuse("invalid_grant", "the refresh token was used before")
 	}
 	g.nonce = "" // belongs to the first ID token (OpenID Connect Core §12.2)
 	return g, nil
@@ -145,7 +133,7 @@ func (p *IdP) idToken(g *grant, access string, k knobs) string {
 			claims[name] = value
 		}
 	}
-	maps.Copy(claims, map[string]any{"auth_time": g.authTime.Unix(), "sid": g.sid, "at_hash": p.accessHash(access)})
+	maps.Copy(claims, map[string]any{"auth_time": g.authTime.Unix(), "sid": g.sid, "at_hash": tokens.AccessHash(p.o.Algorithms[0], access)})
 	p.mu.Lock()
 	nonce := g.nonce
 	p.mu.Unlock()
@@ -165,21 +153,4 @@ func (p *IdP) idToken(g *grant, access string, k knobs) string {
 		k.alterIDToken(claims)
 	}
 	return p.Sign(claims, k.idTokenOptions...)
-}
-
-// accessHash is at_hash: the left half of a hash, of the size that the algorithm's name has (EdDSA: SHA-512).
-func (p *IdP) accessHash(access string) string {
-	var sum []byte
-	switch p.o.Algorithms[0] {
-	case "ES384":
-		s := sha512.Sum384([]byte(access))
-		sum = s[:]
-	case "EdDSA":
-		s := sha512.Sum512([]byte(access))
-		sum = s[:]
-	default:
-		s := sha256.Sum256([]byte(access))
-		sum = s[:]
-	}
-	return encode(sum[:len(sum)/2])
 }

@@ -10,7 +10,7 @@ import (
 
 // serveUserinfo is the userinfo endpoint, for bearer tokens in the header only (RFC 6750 §2.1).
 func (p *IdP) serveUserinfo(w http.ResponseWriter, r *http.Request, k knobs) {
-	scheme, token, _ := cutSpace(r.Header.Get("Authorization"))
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	p.mu.Lock()
 	g, ok := p.state.access[token]
 	ok = ok && !g.revoked && p.o.Now().Before(g.access[token])
@@ -44,11 +44,11 @@ func (p *IdP) serveLogout(w http.ResponseWriter, r *http.Request, _ knobs) {
 	}
 	p.mu.Unlock()
 	http.SetCookie(w, p.cookie("", -1))
-	client, _ := p.client(id)
+	client, _ := p.clients.Client(id)
 	target := r.Form.Get("post_logout_redirect_uri")
 	u, err := url.Parse(target)
 	if err != nil || !slices.Contains(client.PostLogoutRedirectURIs, target) {
-		p.page(w, http.StatusOK, p.notice("You are signed out", "You can close this window."))
+		p.notice(w, http.StatusOK, "You are signed out", "You can close this window.")
 		return
 	}
 	if r.Form.Has("state") {

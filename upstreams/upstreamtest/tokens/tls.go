@@ -1,4 +1,4 @@
-package upstreamtest
+package tokens
 
 import (
 	"crypto/ecdsa"
@@ -17,8 +17,8 @@ import (
 // certificateLife is how long before and after now the certificate is valid.
 const certificateLife = 24 * time.Hour
 
-// overTLS puts TLS on a listener, with a certificate for its address that signs itself.
-func overTLS(listener net.Listener, now time.Time) (net.Listener, []byte, error) {
+// OverTLS puts TLS on a listener, with a certificate for its address that signs itself.
+func OverTLS(listener net.Listener, now time.Time) (net.Listener, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("key for TLS: %w", err)
