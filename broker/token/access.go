@@ -31,13 +31,15 @@ type Minted struct {
 	KeyID    string
 	IssuedAt time.Time
 	Expires  time.Time
+	IDToken  string // the ID token of the same login, "" if there is none
 }
 
-// Draft is an access token that is written and measured but not signed: good for nobody yet.
+// Draft is an access token, and an ID token where the Authority has one, that are written and measured but not signed: good for nobody yet.
 type Draft struct {
 	minter *Minter
 	head   *header
 	buf    *buffers // nil after Sign
+	id     *idDraft // nil: none
 	out    Minted
 }
 
@@ -66,6 +68,9 @@ func (m *Minter) Prepare(a policy.Authority) (Draft, error) {
 	if err == nil {
 		err = d.buf.fits(d.head, accessSignature)
 	}
+	if err == nil {
+		d.id, err = m.prepareID(&a)
+	}
 	if err != nil {
 		m.release(d.buf)
 		return Draft{}, fmt.Errorf("mint: %w", err)
@@ -84,6 +89,11 @@ func (d *Draft) Sign() (Minted, error) {
 	var err error
 	if d.out.Raw, err = buf.sign(d.head); err != nil {
 		return Minted{}, fmt.Errorf("mint: %w", err)
+	}
+	if d.id != nil {
+		if d.out.IDToken, err = d.id.sign(buf, d.out.Raw); err != nil {
+			return Minted{}, fmt.Errorf("mint: %w", err)
+		}
 	}
 	return d.out, nil
 }

@@ -22,13 +22,18 @@ type MinterOptions struct {
 // Minter makes our tokens.
 type Minter struct {
 	o      MinterOptions
-	access atomic.Pointer[header] // of the key that signed last
-	spare  sync.Pool              // *buffers
+	access atomic.Pointer[header]             // of the key that signed last
+	ids    map[string]*atomic.Pointer[header] // the same for ID tokens, by algorithm
+	spare  sync.Pool                          // *buffers
 }
 
 // NewMinter returns a Minter of tokens by the options' issuer.
 func NewMinter(o MinterOptions) *Minter {
-	return &Minter{o: o, spare: sync.Pool{New: func() any { return new(buffers) }}}
+	m := &Minter{o: o, ids: map[string]*atomic.Pointer[header]{}, spare: sync.Pool{New: func() any { return new(buffers) }}}
+	for _, alg := range keyring.Algorithms() {
+		m.ids[alg] = new(atomic.Pointer[header])
+	}
+	return m
 }
 
 // header is a JOSE header, encoded once for each key.
