@@ -465,3 +465,43 @@ func TestLoginOptionsThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+func TestTokenRequestsAreRefused(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	o := options()
+	o.Now = func() time.Time { return now }
+	p := newParty(t, o)
+	for name, spoil := range map[string]func(*oauth2.Config) oauth2.AuthCodeOption{
+		"another redirect_uri": func(*oauth2.Config) oauth2.AuthCodeOption {
+			return oauth2.SetAuthURLParam("redirect_uri", callback+"/")
+		},
+		"another grant type": func(*oauth2.Config) oauth2.AuthCodeOption { return oauth2.SetAuthURLParam("grant_type", "password") },
+		"another client": func(c *oauth2.Config) oauth2.AuthCodeOption {
+			c.ClientID, c.Endpoint.AuthStyle = "poster", oauth2.AuthStyleInParams
+			return oauth2.SetAuthURLParam("x", "y")
+		},
+		"late": func(*oauth2.Config) oauth2.AuthCodeOption {
+			now = now.Add(time.Minute)
+			return oauth2.SetAuthURLParam("x", "y")
+		},
+	} {
+		config, code := p.config, p.login().Get("code")
+		option := spoil(&config)
+		if _, err := config.Exchange(context.Background(), code, oauth2.VerifierOption(p.verifier), option); err == nil {
+			t.Errorf("%s: a token", name)
+		}
+	}
+	token, err := p.exchange(p.login().Get("code"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(10 * time.Minute)
+	if _, err := p.provider.UserInfo(context.Background(), oauth2.StaticTokenSource(token)); err == nil {
+		t.Error("an old access token is good")
+	}
+	p.config.ClientID = "poster"
+	code := p.login().Get("code")
+	if _, err := p.config.Exchange(context.Background(), code, oauth2.VerifierOption(p.verifier), oauth2.SetAuthURLParam("client_secret", secret)); err == nil {
+		t.Error("two ways to authenticate are good")
+	}
+}
