@@ -30,6 +30,7 @@ type request struct {
 	authority policy.Authority
 	draft     token.Draft
 	minted    token.Minted
+	refresh   string    // refresh token of the answer
 	opened    token.Own // introspection and revocation: the token, if it is one
 	answer    []byte
 }
@@ -47,6 +48,7 @@ var tokenSteps = [...]step{
 	(*request).limitSubject,
 	(*request).prepare,
 	(*request).spendOnce,
+	(*request).redeem,
 	(*request).sign,
 	(*request).journalIssued,
 }
@@ -60,6 +62,7 @@ func (b *Broker) Token(ctx context.Context, in *oauth.TokenRequest) (*oauth.Toke
 	return &oauth.TokenResponse{
 		AccessToken: r.minted.Raw, IssuedTokenType: r.authority.IssuedType(), TokenType: oauth.Bearer,
 		ExpiresIn: int64(r.authority.Expires().Sub(in.Now) / time.Second), Scope: r.authority.Scope(),
+		RefreshToken: r.refresh, IDToken: r.minted.IDToken,
 	}, nil
 }
 
@@ -78,7 +81,8 @@ func (r *request) run(ctx context.Context, steps []step) error {
 	}
 	refusal := oauth.AsError(err)
 	r.event.Refuse(refusal)
-	if r.event.Known { // P26: before it, anybody could fill the journal
+	// P26: before a client is known, anybody could fill the journal. What was used twice is revoked, whoever brought it: that is an act.
+	if r.event.Known || refusal.Reason == oauth.ReasonReuse {
 		r.describeSeen(ctx)
 		r.record.Queue(&r.event)
 	}
@@ -207,6 +211,14 @@ func (r *request) spendOnce(ctx context.Context) error {
 		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonReplay).Because(err)
 	}
 	return notDurable(err)
+}
+
+// redeem spends a code or a refresh token, as spendOnce does, and for the same reasons at this place.
+func (r *request) redeem(ctx context.Context) (err error) {
+	if r.in.Redeem != nil {
+		r.refresh, err = r.in.Redeem(ctx)
+	}
+	return err
 }
 
 func (r *request) sign(context.Context) (err error) {

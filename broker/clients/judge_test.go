@@ -270,9 +270,9 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 func TestUnserved(t *testing.T) {
 	s := wiki()
-	s.GrantTypes = append(s.GrantTypes, "client_credentials", "token-exchange")
-	s.PKCE = "required"
-	want := []string{"grant_types: authorization_code", "grant_types: refresh_token", "pkce", "redirect_uris", "upstreams"}
+	s.GrantTypes = append(s.GrantTypes, "client_credentials", "token-exchange", "device_code")
+	s.Assertion = &clients.AssertionSpec{}
+	want := []string{"assertion", "grant_types: device_code"}
 	if got := s.Unserved(); !slices.Equal(got, want) {
 		t.Errorf("unserved %q, want %q", got, want)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
+	"fedbroker/mappers"
 )
 
 // Options describe a Registry. Issuer is required; without Keys or Spend, clients with keys can be judged but not authenticated.
@@ -30,10 +31,11 @@ type Client struct {
 	Identifiers   []string // resource names that it is
 	Audiences     []string
 	Scopes        []string
-	Upstreams     []string // nil: all
-	FullUpstream  bool     // its tokens name the upstream's issuer and subject, too (P6)
-	LegacyAud     bool     // its assertions may name the token URL (P37)
-	Spec          Spec     // with defaults
+	Upstreams     []string       // nil: all
+	FullUpstream  bool           // its tokens name the upstream's issuer and subject, too (P6)
+	LegacyAud     bool           // its assertions may name the token URL (P37)
+	Chain         *mappers.Chain // its own mappers, on the way out; nil: none
+	Spec          Spec           // with defaults
 	methods       []string
 	secret        [32]byte // SHA-256; of a client that has none, random
 	assertionKeys string   // the name of its key set; "" if it has none
@@ -106,7 +108,7 @@ func newClient(s Spec) *Client {
 	s = s.WithDefaults()
 	c := &Client{
 		ID: s.ID, Public: s.Public, Identifiers: s.Identifiers, Audiences: s.Audiences, Scopes: s.Scopes, Upstreams: s.Upstreams,
-		FullUpstream: s.UpstreamClaim == upstreamFull, LegacyAud: s.AssertionAud == assertionLegacy, Spec: s,
+		FullUpstream: s.UpstreamClaim == upstreamFull, LegacyAud: s.AssertionAud == assertionLegacy, Spec: s, Chain: compileMappers(&s),
 	}
 	for _, name := range s.GrantTypes {
 		if wire, ok := oauth.GrantType(name); ok {

@@ -99,32 +99,13 @@ func (s Spec) WithDefaults() Spec {
 }
 
 // served are the grant types that a client can use now.
-var served = [...]string{"client_credentials", "token-exchange"}
+var served = [...]string{"authorization_code", "client_credentials", "refresh_token", "token-exchange"}
 
 // Unserved names the keys and grant types of the entry that are judged but that nothing acts on yet.
 func (s Spec) Unserved() []string {
 	var names []string
-	for _, key := range []struct {
-		name    string
-		present bool
-	}{
-		{"assertion", s.Assertion != nil},
-		{"id_token_alg", s.IDTokenAlg != ""},
-		{"id_token_claims", s.IDTokenClaims != nil},
-		{"mappers", len(s.Mappers) > 0},
-		{"native", s.Native},
-		{"origins", len(s.Origins) > 0},
-		{"pkce", s.PKCE != ""},
-		{"post_logout_redirect_uris", len(s.PostLogoutRedirectURIs) > 0},
-		{"profile", s.Profile != ""},
-		{"redirect_uris", len(s.RedirectURIs) > 0},
-		{"require_acr", s.RequireACR != ""},
-		{"session_refresh", s.SessionRefresh},
-		{"upstreams", s.Upstreams != nil},
-	} {
-		if key.present {
-			names = append(names, key.name)
-		}
+	if s.Assertion != nil {
+		names = append(names, "assertion")
 	}
 	for _, g := range s.GrantTypes {
 		if !slices.Contains(served[:], g) {

@@ -45,13 +45,19 @@ type Deps struct {
 	Chains    map[string]*mappers.Chain // by upstream name
 	Own       Opener
 	Revoked   Checker
+	Logins    Logins // without Sessions, the grants of logins are not served
 	Trace     *Trace // of a table that serves one request, to explain it
 }
 
 // Table is the grants that are served, by their wire names.
 func Table(d Deps) map[string]Grant {
-	return map[string]Grant{
+	table := map[string]Grant{
 		oauth.GrantClientCredentials: clientCredentials{policy: d.Policy},
 		oauth.GrantTokenExchange:     newExchange(d),
 	}
+	if d.Logins.Sessions != nil {
+		table[oauth.GrantAuthorizationCode] = authorizationCode{login{d}}
+		table[oauth.GrantRefreshToken] = refreshToken{login{d}}
+	}
+	return table
 }

@@ -1,0 +1,135 @@
+package grants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fedbroker/broker/clients"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/policy"
+	"fedbroker/broker/revoke"
+	"fedbroker/broker/session"
+)
+
+// Sessions is where codes and refresh families are kept; *session.Store is one.
+type Sessions interface {
+	Code(ctx context.Context, code string) (session.Presented, error)
+	Redeem(ctx context.Context, p session.Presented) (refresh string, err error)
+	Refresh(ctx context.Context, token string) (session.Presented, error)
+	Rotate(ctx context.Context, p session.Presented, keep bool) (refresh string, err error)
+	FamilyEnds(g session.Grant) time.Time
+}
+
+// Revoker makes revocations durable; *revoke.Set is one.
+type Revoker interface {
+	Revoke(ctx context.Context, kind revoke.Kind, id string, before, keepUntil time.Time) error
+}
+
+// Logins are what the two grants of a login stand on. All are required.
+type Logins struct {
+	Sessions Sessions
+	Clients  interface {
+		Lookup(id string) (*clients.Client, bool)
+	}
+	Released func(scope string) []string // the claims of a scope (P8)
+	Revoke   Revoker
+	IDTTL    time.Duration
+}
+
+// login is what authorization_code and refresh_token share.
+type login struct{ Deps }
+
+// authority is what is left of a grant for its client now: revocations, the client's registration and the upstreams have their say each time.
+func (l login) authority(req *oauth.TokenRequest, g *session.Grant, nonce string) (policy.Authority, error) {
+	client, known := l.Logins.Clients.Lookup(req.Requester.ClientID)
+	if !known || client.ID != g.ClientID {
+		return policy.Authority{}, errors.New("grants: a login of another client")
+	}
+	if _, configured := l.Chains[g.Upstream]; !configured || !client.Admits(g.Upstream) {
+		return policy.Authority{}, badGrant(oauth.ReasonSelector, fmt.Errorf("upstream %s may not log in here any more", g.Upstream))
+	}
+	targets, err := oauth.Targets(req.Form)
+	if err != nil {
+		return policy.Authority{}, err
+	}
+	req.Seen = oauth.Seen{Upstream: g.Upstream, Subject: g.Subject, TokenID: g.ID, Targets: targets}
+	in := policy.Login{
+		Requester: &req.Requester, Issuer: l.Issuer, GrantID: g.ID, SessionID: g.SessionID, Offline: g.Offline, Subject: g.Subject,
+		Upstream: policy.UpstreamRef{Name: g.Upstream, Issuer: g.UpstreamIssuer, Subject: g.UpstreamSubject},
+		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since,
+		Scopes: registered(g.Scopes, client.Scopes), Audiences: g.Audiences, Scope: req.Form.Get(oauth.ParamScope), Targets: targets, Now: req.Now,
+		IDToken: policy.IDToken{Nonce: nonce, SessionID: g.SessionID, Alg: client.IDTokenAlg(), Claims: pick(g.Claims, client.IDTokenClaims(l.Logins.Released))},
+		IDTTL:   l.Logins.IDTTL,
+	}
+	if len(g.Audiences) > 0 && !within(g.Audiences, client.Audiences) {
+		return policy.Authority{}, badGrant(oauth.ReasonTarget, errors.New("the client lost an audience"))
+	}
+	facts := revoke.Facts{ClientID: g.ClientID, Subject: g.Subject, Upstream: g.Upstream, Lineage: in.Lineage()}
+	if err := l.alive(facts, g.Since); err != nil {
+		return policy.Authority{}, err
+	}
+	d, err := l.Policy.ForLogin(&in)
+	if err != nil {
+		return policy.Authority{}, err
+	}
+	return policy.Combine(d)
+}
+
+// alive refuses what a revocation names; a set that is too old to judge by is nobody's fault.
+func (l login) alive(f revoke.Facts, since time.Time) error {
+	switch err := l.Revoked.Check(f, since); {
+	case errors.Is(err, revoke.ErrStale):
+		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonRevocationStale).Because(err)
+	case err != nil:
+		return badGrant(oauth.ReasonRevoked, err)
+	}
+	return nil
+}
+
+// reused revokes everything that came of a grant: what was good once came twice, so somebody else holds it (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
+// Where that can't be made durable the answer says so, and the next use is seen again.
+func (l login) reused(ctx context.Context, req *oauth.TokenRequest, g *session.Grant) error {
+	req.Seen = oauth.Seen{Upstream: g.Upstream, Subject: g.Subject, TokenID: g.ID}
+	if err := l.Logins.Revoke.Revoke(ctx, revoke.KindFamily, g.ID, time.Time{}, l.Logins.Sessions.FamilyEnds(*g)); err != nil {
+		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
+	}
+	return badGrant(oauth.ReasonReuse, errors.New("used twice: what came of it is revoked"))
+}
+
+// unavailable is a store that can't be asked: nothing is issued on it.
+func unavailable(err error) error {
+	return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
+}
+
+// badGrant is RFC 6749 §5.2: the grant is at fault.
+func badGrant(reason oauth.Reason, cause error) *oauth.Error {
+	return oauth.Deny(oauth.CodeInvalidGrant, reason).Because(cause)
+}
+
+// registered are the granted scopes that the client still has.
+func registered(granted, has []string) []string {
+	out := make([]string, 0, len(granted))
+	for _, s := range granted {
+		if slices.Contains(has, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func within(all, of []string) bool {
+	return !slices.ContainsFunc(all, func(s string) bool { return !slices.Contains(of, s) })
+}
+
+func pick(claims map[string]any, names []string) map[string]any {
+	out := map[string]any{}
+	for _, name := range names {
+		if v, ok := claims[name]; ok {
+			out[name] = v
+		}
+	}
+	return out
+}

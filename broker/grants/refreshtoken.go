@@ -1,0 +1,66 @@
+package grants
+
+import (
+	"context"
+	"errors"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/policy"
+	"fedbroker/broker/session"
+)
+
+// refreshToken is RFC 6749 §6 with rotation (RFC 9700 §4.14.2, P36).
+type refreshToken struct{ login }
+
+func (refreshToken) Type() string { return oauth.GrantRefreshToken }
+
+func (g refreshToken) Authorize(ctx context.Context, req *oauth.TokenRequest) (policy.Authority, error) {
+	token := req.Form.Get(oauth.ParamRefreshToken)
+	if token == "" || req.Requester.Anonymous {
+		return policy.Authority{}, invalid(oauth.ReasonParameter, errors.New("refresh_token is required"))
+	}
+	p, err := g.present(ctx, req, token)
+	if err != nil {
+		return policy.Authority{}, err
+	}
+	a, err := g.authority(req, &p.Grant, "") // OpenID Connect Core §12.2: no nonce
+	if err != nil {
+		return policy.Authority{}, err
+	}
+	client, _ := g.Logins.Clients.Lookup(req.Requester.ClientID)
+	req.Redeem = func(ctx context.Context) (string, error) {
+		next, err := g.Logins.Sessions.Rotate(ctx, p, !client.Rotates())
+		if errors.Is(err, session.ErrSpent) { // another was quicker: this token may be in its grace now
+			if p, err = g.present(ctx, req, token); err != nil {
+				return "", err
+			}
+			next, err = g.Logins.Sessions.Rotate(ctx, p, !client.Rotates())
+		}
+		switch {
+		case errors.Is(err, session.ErrNone):
+			return "", badGrant(oauth.ReasonRefreshToken, err)
+		case err != nil:
+			return "", unavailable(err)
+		}
+		return next, nil
+	}
+	return a, nil
+}
+
+// present looks the token up. One that was used before ends its family, if its own client brings it: from another it says nothing of who lost it.
+func (g refreshToken) present(ctx context.Context, req *oauth.TokenRequest, token string) (session.Presented, error) {
+	p, err := g.Logins.Sessions.Refresh(ctx, token)
+	switch {
+	case errors.Is(err, session.ErrNone):
+		return p, badGrant(oauth.ReasonRefreshToken, err)
+	case err != nil:
+		return p, unavailable(err)
+	case p.Grant.ClientID != req.Requester.ClientID:
+		return p, badGrant(oauth.ReasonRefreshToken, errors.New("another client's refresh token"))
+	case p.State == session.Spent:
+		return p, g.reused(ctx, req, &p.Grant)
+	case p.State == session.Expired:
+		return p, badGrant(oauth.ReasonRefreshToken, errors.New("the refresh token has expired"))
+	}
+	return p, nil
+}
