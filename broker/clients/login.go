@@ -61,6 +61,17 @@ func (c *Client) PKCEOptional() bool { return c.Spec.PKCE == pkceOptional && !c.
 // Rotates tells whether the client's refresh tokens are used once (P36).
 func (c *Client) Rotates() bool { return c.Spec.Profile != profileFAPI2 }
 
+// Keeps tells whether the client may have refresh tokens that outlive the session (offline), or ones that end with it (P36).
+func (c *Client) Keeps(offline bool) bool {
+	if !c.MayUse(oauth.GrantRefreshToken) {
+		return false
+	}
+	if offline {
+		return slices.Contains(c.Scopes, oauth.ScopeOfflineAccess)
+	}
+	return c.Spec.SessionRefresh
+}
+
 // Admits tells whether people of an upstream may log in at the client.
 func (c *Client) Admits(upstream string) bool {
 	return c.Upstreams == nil || slices.Contains(c.Upstreams, upstream)

@@ -19,9 +19,16 @@ type authorizationCode struct{ login }
 func (authorizationCode) Type() string { return oauth.GrantAuthorizationCode }
 
 func (g authorizationCode) Authorize(ctx context.Context, req *oauth.TokenRequest) (policy.Authority, error) {
+	if req.Requester.Anonymous {
+		return policy.Authority{}, nobody()
+	}
 	code, redirect := req.Form.Get(oauth.ParamCode), req.Form.Get(oauth.ParamRedirectURI)
-	if code == "" || redirect == "" || req.Requester.Anonymous {
+	if code == "" || redirect == "" {
 		return policy.Authority{}, invalid(oauth.ReasonParameter, errors.New("code and redirect_uri are required"))
+	}
+	targets, err := oauth.Targets(req.Form)
+	if err != nil {
+		return policy.Authority{}, err
 	}
 	p, err := g.Logins.Sessions.Code(ctx, code)
 	switch {
@@ -41,10 +48,7 @@ func (g authorizationCode) Authorize(ctx context.Context, req *oauth.TokenReques
 	if err := checkVerifier(p.Grant.Challenge, req.Form.Get(oauth.ParamCodeVerifier)); err != nil {
 		return policy.Authority{}, badGrant(oauth.ReasonVerifier, err)
 	}
-	if req.Form.Has(oauth.ParamScope) { // RFC 6749 §4.1.3 has no such parameter: the person decided
-		req.Form = without(req.Form, oauth.ParamScope)
-	}
-	a, err := g.authority(req, &p.Grant, p.Grant.Nonce)
+	a, err := g.authority(req, &p.Grant, targets, "", p.Grant.Nonce) // RFC 6749 §4.1.3 knows no scope: what was granted, all of it
 	if err != nil {
 		return policy.Authority{}, err
 	}
@@ -59,16 +63,6 @@ func (g authorizationCode) Authorize(ctx context.Context, req *oauth.TokenReques
 		return refresh, nil
 	}
 	return a, nil
-}
-
-func without(f oauth.Form, name string) oauth.Form {
-	out := make(oauth.Form, len(f))
-	for k, v := range f {
-		if k != name {
-			out[k] = v
-		}
-	}
-	return out
 }
 
 // Lengths of a code verifier (RFC 7636 §4.1).

@@ -43,29 +43,24 @@ type Logins struct {
 type login struct{ Deps }
 
 // authority is what is left of a grant for its client now: revocations, the client's registration and the upstreams have their say each time.
-func (l login) authority(req *oauth.TokenRequest, g *session.Grant, nonce string) (policy.Authority, error) {
+// targets and scope are what the request asks of it, "" for all.
+func (l login) authority(req *oauth.TokenRequest, g *session.Grant, targets []string, scope, nonce string) (policy.Authority, error) {
+	req.Seen = oauth.Seen{Upstream: g.Upstream, Subject: g.Subject, TokenID: g.ID, Targets: targets}
 	client, known := l.Logins.Clients.Lookup(req.Requester.ClientID)
 	if !known || client.ID != g.ClientID {
 		return policy.Authority{}, errors.New("grants: a login of another client")
 	}
-	if _, configured := l.Chains[g.Upstream]; !configured || !client.Admits(g.Upstream) {
-		return policy.Authority{}, badGrant(oauth.ReasonSelector, fmt.Errorf("upstream %s may not log in here any more", g.Upstream))
-	}
-	targets, err := oauth.Targets(req.Form)
-	if err != nil {
+	scopes := registered(g.Scopes, client.Scopes)
+	if err := l.stands(g, client, scopes); err != nil {
 		return policy.Authority{}, err
 	}
-	req.Seen = oauth.Seen{Upstream: g.Upstream, Subject: g.Subject, TokenID: g.ID, Targets: targets}
 	in := policy.Login{
 		Requester: &req.Requester, Issuer: l.Issuer, GrantID: g.ID, SessionID: g.SessionID, Offline: g.Offline, Subject: g.Subject,
 		Upstream: policy.UpstreamRef{Name: g.Upstream, Issuer: g.UpstreamIssuer, Subject: g.UpstreamSubject},
 		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since,
-		Scopes: registered(g.Scopes, client.Scopes), Audiences: g.Audiences, Scope: req.Form.Get(oauth.ParamScope), Targets: targets, Now: req.Now,
-		IDToken: policy.IDToken{Nonce: nonce, SessionID: g.SessionID, Alg: client.IDTokenAlg(), Claims: pick(g.Claims, client.IDTokenClaims(l.Logins.Released))},
+		Scopes: scopes, Audiences: g.Audiences, Scope: scope, Targets: targets, Now: req.Now,
+		IDToken: policy.IDToken{Nonce: nonce, SessionID: g.SessionID, Alg: client.IDTokenAlg(), Claims: l.told(g, client, scopes, scope)},
 		IDTTL:   l.Logins.IDTTL,
-	}
-	if len(g.Audiences) > 0 && !within(g.Audiences, client.Audiences) {
-		return policy.Authority{}, badGrant(oauth.ReasonTarget, errors.New("the client lost an audience"))
 	}
 	facts := revoke.Facts{ClientID: g.ClientID, Subject: g.Subject, Upstream: g.Upstream, Lineage: in.Lineage()}
 	if err := l.alive(facts, g.Since); err != nil {
@@ -76,6 +71,40 @@ func (l login) authority(req *oauth.TokenRequest, g *session.Grant, nonce string
 		return policy.Authority{}, err
 	}
 	return policy.Combine(d)
+}
+
+// stands holds a grant to the configuration of now: what an operator took from a client, no older grant gives back. scopes are those of the grant
+// that the client still has.
+func (l login) stands(g *session.Grant, client *clients.Client, scopes []string) error {
+	_, configured := l.Chains[g.Upstream]
+	switch {
+	case !configured || !client.Admits(g.Upstream):
+		return badGrant(oauth.ReasonSelector, fmt.Errorf("upstream %s may not log in here any more", g.Upstream))
+	case len(scopes) == 0 && len(g.Scopes) > 0:
+		return badGrant(oauth.ReasonScope, errors.New("the client lost every scope of the grant"))
+	case client.Spec.RequireACR != "" && g.ACR != client.Spec.RequireACR:
+		return badGrant(oauth.ReasonAuthentication, errors.New("the client wants a stronger authentication by now"))
+	case !within(g.Audiences, client.Audiences):
+		return badGrant(oauth.ReasonTarget, errors.New("the client lost an audience of the grant"))
+	}
+	return nil
+}
+
+// told are the claims of the ID token: of those that the client wants there, what the scopes of this very token release (P8).
+func (l login) told(g *session.Grant, client *clients.Client, scopes []string, scope string) map[string]any {
+	if scope != "" { // a malformed one, or one beyond, is refused by Combine
+		asked, _ := oauth.ParseScope(scope)
+		scopes = registered(scopes, asked)
+	}
+	wanted, out := client.IDTokenClaims(l.Logins.Released), map[string]any{}
+	for _, s := range scopes {
+		for _, name := range l.Logins.Released(s) {
+			if v, ok := g.Claims[name]; ok && slices.Contains(wanted, name) {
+				out[name] = v
+			}
+		}
+	}
+	return out
 }
 
 // alive refuses what a revocation names; a set that is too old to judge by is nobody's fault.
@@ -98,6 +127,9 @@ func (l login) reused(ctx context.Context, req *oauth.TokenRequest, g *session.G
 	}
 	return badGrant(oauth.ReasonReuse, errors.New("used twice: what came of it is revoked"))
 }
+
+// nobody refuses who is no client: what a login gives is a client's (RFC 6749 §5.2).
+func nobody() error { return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed) }
 
 // unavailable is a store that can't be asked: nothing is issued on it.
 func unavailable(err error) error {
@@ -122,14 +154,4 @@ func registered(granted, has []string) []string {
 
 func within(all, of []string) bool {
 	return !slices.ContainsFunc(all, func(s string) bool { return !slices.Contains(of, s) })
-}
-
-func pick(claims map[string]any, names []string) map[string]any {
-	out := map[string]any{}
-	for _, name := range names {
-		if v, ok := claims[name]; ok {
-			out[name] = v
-		}
-	}
-	return out
 }

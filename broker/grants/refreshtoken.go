@@ -15,36 +15,52 @@ type refreshToken struct{ login }
 func (refreshToken) Type() string { return oauth.GrantRefreshToken }
 
 func (g refreshToken) Authorize(ctx context.Context, req *oauth.TokenRequest) (policy.Authority, error) {
+	if req.Requester.Anonymous {
+		return policy.Authority{}, nobody()
+	}
 	token := req.Form.Get(oauth.ParamRefreshToken)
-	if token == "" || req.Requester.Anonymous {
+	if token == "" {
 		return policy.Authority{}, invalid(oauth.ReasonParameter, errors.New("refresh_token is required"))
+	}
+	targets, err := oauth.Targets(req.Form)
+	if err != nil {
+		return policy.Authority{}, err
 	}
 	p, err := g.present(ctx, req, token)
 	if err != nil {
 		return policy.Authority{}, err
 	}
-	a, err := g.authority(req, &p.Grant, "") // OpenID Connect Core §12.2: no nonce
+	a, err := g.authority(req, &p.Grant, targets, req.Form.Get(oauth.ParamScope), "") // OpenID Connect Core §12.2: no nonce
 	if err != nil {
 		return policy.Authority{}, err
 	}
 	client, _ := g.Logins.Clients.Lookup(req.Requester.ClientID)
+	if !client.Keeps(p.Grant.Offline) {
+		return policy.Authority{}, badGrant(oauth.ReasonGrantNotAllowed, errors.New("the client lost the right to this kind of family"))
+	}
 	req.Redeem = func(ctx context.Context) (string, error) {
 		next, err := g.Logins.Sessions.Rotate(ctx, p, !client.Rotates())
 		if errors.Is(err, session.ErrSpent) { // another was quicker: this token may be in its grace now
-			if p, err = g.present(ctx, req, token); err != nil {
+			again, err := g.present(ctx, req, token)
+			if err != nil {
 				return "", err
 			}
-			next, err = g.Logins.Sessions.Rotate(ctx, p, !client.Rotates())
+			return rotated(g.Logins.Sessions.Rotate(ctx, again, !client.Rotates()))
 		}
-		switch {
-		case errors.Is(err, session.ErrNone):
-			return "", badGrant(oauth.ReasonRefreshToken, err)
-		case err != nil:
-			return "", unavailable(err)
-		}
-		return next, nil
+		return rotated(next, err)
 	}
 	return a, nil
+}
+
+// rotated reads the outcome of a rotation.
+func rotated(next string, err error) (string, error) {
+	switch {
+	case errors.Is(err, session.ErrNone): // the session ended in between
+		return "", badGrant(oauth.ReasonRefreshToken, err)
+	case err != nil:
+		return "", unavailable(err)
+	}
+	return next, nil
 }
 
 // present looks the token up. One that was used before ends its family, if its own client brings it: from another it says nothing of who lost it.
