@@ -12,12 +12,14 @@ var (
 	ErrInvalid = errors.New("token refused")
 	// ErrUnavailable: the upstream's keys can't be had now; the same token may be good later.
 	ErrUnavailable = errors.New("upstream unavailable")
+	// ErrDenied: the upstream answered a login with an error of its own.
+	ErrDenied = errors.New("upstream denied the login")
 )
 
 // Reason says in one word why a token was not accepted. The set is closed, for metrics and audit.
 type Reason string
 
-// The reasons. All but ReasonUnavailable are the token's fault.
+// The reasons. All but ReasonUnavailable and ReasonDenied are the token's, or the answer's, fault.
 const (
 	ReasonPurpose      Reason = "purpose"      // this upstream does not serve the purpose
 	ReasonClass        Reason = "class"        // not the class of token that the purpose needs (RFC 8725 §3.11)
@@ -31,7 +33,11 @@ const (
 	ReasonAlgorithm    Reason = "algorithm"    // alg is not on the upstream's list
 	ReasonUnknownKey   Reason = "unknown_key"  // the upstream has no such key
 	ReasonSignature    Reason = "signature"    // the signature is not that key's
-	ReasonUnavailable  Reason = "unavailable"  // the keys could not be had
+	ReasonUnavailable  Reason = "unavailable"  // the keys, or an answer, could not be had
+	ReasonDenied       Reason = "denied"       // an error response to a login
+	ReasonResponse     Reason = "response"     // an authorization response that is none to this attempt
+	ReasonNonsense     Reason = "nonsense"     // an answer of an endpoint that is none
+	ReasonUserInfo     Reason = "userinfo"     // userinfo of another subject
 )
 
 // Error says why one upstream did not accept a token. Its text may name claims, never their values.
@@ -49,8 +55,11 @@ func (e *Error) Error() string {
 
 // Unwrap gives the sentinel and the cause.
 func (e *Error) Unwrap() []error {
-	if e.Reason == ReasonUnavailable {
+	switch e.Reason {
+	case ReasonUnavailable:
 		return []error{ErrUnavailable, e.Err}
+	case ReasonDenied:
+		return []error{ErrDenied, e.Err}
 	}
 	return []error{ErrInvalid, e.Err}
 }

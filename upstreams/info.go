@@ -14,6 +14,9 @@ import (
 type Info struct {
 	Name, Kind, Preset string
 	Issuer             string              // empty for a pattern
+	Login              bool                // people can log in at it
+	ResponseMode       string              // of its authorization responses
+	TrustPrompt        bool                // its word for prompt and max_age counts, without auth_time
 	Exchange           bool                // its tokens may be exchanged: it has audiences (P11)
 	Shared             bool                // rules on it must pin one of OwnerClaims (P29)
 	OwnerClaims        []string            // claims with immutable ids of an owner
@@ -35,6 +38,7 @@ func (s *Set) Info(name string) (Info, bool) {
 	}
 	i := Info{
 		Name: m.name, Kind: m.spec.Kind, Preset: m.spec.Preset, Issuer: m.issuer,
+		Login: kinds[m.spec.Kind].Login, ResponseMode: m.spec.ResponseMode, TrustPrompt: m.spec.TrustPrompt,
 		Exchange: len(m.audiences) > 0, Shared: m.shared(), OwnerClaims: slices.Clone(m.preset.OwnerClaims),
 		ClaimTypes: maps.Clone(m.preset.ClaimTypes), Conditions: slices.Clone(m.preset.Conditions),
 		EmailDomains: slices.Clone(m.spec.EmailDomains.Names), EmailAny: m.spec.EmailDomains.Any,

@@ -10,6 +10,7 @@ import (
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
 	"fedbroker/upstreams/presets"
+	"fedbroker/upstreams/rp"
 	"fedbroker/upstreams/spec"
 )
 
@@ -48,6 +49,7 @@ type member struct {
 	spec    Spec // effective
 	preset  presets.Preset
 	clients *outbound.Client
+	login   *rp.Client // nil: nobody logs in here, or the set is only judged
 }
 
 // NewSet judges all specs and builds the upstreams. It reports every problem, with a path such as upstreams[2].leeway; the set is fit
@@ -177,6 +179,7 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 
 // register makes the upstreams' keys known to the cache.
 func (s *Set) register() {
+	endpoints := &rp.Endpoints{}
 	for _, m := range s.members {
 		if m.issuer == "" {
 			continue // a pattern: its issuers are met at run time
@@ -187,6 +190,7 @@ func (s *Set) register() {
 		}
 		m.clients = client
 		s.keys.Register(m.name, keySource(m.spec, client))
+		m.newLogin(client, endpoints)
 	}
 }
 

@@ -2,34 +2,13 @@ package upstreams
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
-	"strings"
-
-	"github.com/go-json-experiment/json"
 
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
-)
-
-const (
-	discoveryPath = "/.well-known/openid-configuration" // OpenID Connect Discovery §4
-	maxDiscovery  = 256 << 10                           // bytes; real ones have 2 to 20 KiB
-)
-
-// discoveryError is a discovery document that can't be followed.
-type discoveryError struct{ error }
-
-// ErrorClass names it among the classes of fetches.
-func (discoveryError) ErrorClass() string { return "discovery" }
-
-func (e discoveryError) Unwrap() error { return e.error }
-
-var (
-	errOtherIssuer  = errors.New("discovery document is another issuer's")
-	errPlainJWKSURI = errors.New("jwks_uri is http, and the issuer is not")
+	"fedbroker/upstreams/rp"
 )
 
 // source fetches the key set of one upstream.
@@ -80,28 +59,11 @@ func (s source) fetch(ctx context.Context) (keys.Fetched, error) {
 	return keys.Fetched{Set: set, FreshFor: keys.Freshness(header), Discovery: keys.Discovery{Issuer: s.issuer, JWKSURI: uri}}, nil
 }
 
-// discover reads jwks_uri from the discovery document of the issuer, which must be the configured one byte for byte (§4.3).
+// discover reads jwks_uri from the discovery document of the issuer.
 func (s source) discover(ctx context.Context) (string, error) {
-	address := strings.TrimSuffix(s.issuer, "/") + discoveryPath
-	body, _, err := s.client.GetJSON(ctx, address, outbound.Get{MaxBody: maxDiscovery, Bearer: s.bearer, CredentialHosts: s.hostsFor})
+	doc, _, err := rp.Discover(ctx, s.client, s.issuer, outbound.Get{Bearer: s.bearer, CredentialHosts: s.hostsFor})
 	if err != nil {
-		return "", fmt.Errorf("discovery: %w", err)
+		return "", err
 	}
-	var doc struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
-	}
-	if err := json.Unmarshal(body, &doc); err != nil { // refuses repeated members and bad UTF-8, and compares names exactly
-		return "", discoveryError{errors.New("discovery document is not the JSON that it must be")}
-	}
-	if doc.Issuer != s.issuer {
-		return "", discoveryError{errOtherIssuer}
-	}
-	if err := outbound.CheckURL(doc.JWKSURI); err != nil {
-		return "", discoveryError{fmt.Errorf("jwks_uri: %w", err)}
-	}
-	if strings.HasPrefix(s.issuer, "https:") && !strings.HasPrefix(doc.JWKSURI, "https:") {
-		return "", discoveryError{errPlainJWKSURI}
-	}
-	return doc.JWKSURI, nil
+	return doc.JWKSURI, rp.CheckEndpoint("jwks_uri", doc.JWKSURI, s.issuer)
 }

@@ -54,6 +54,7 @@ type Identity struct {
 	AuthorizedParty string         // azp; empty when absent
 	TokenID         string         // names the token in lineage, whether or not it has a jti
 	JTI             string         // jti; empty when absent
+	SessionID       string         // of a login: sid, the upstream's own name of its session; empty when absent
 	KeyID           string         // id of the key that verified the signature
 	IssuedAt        time.Time
 	Expires         time.Time

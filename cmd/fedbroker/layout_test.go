@@ -29,6 +29,7 @@ var rungs = map[string]int{
 	"upstreams/keys":         0,
 	"upstreams/outbound":     0,
 	"upstreams/presets":      0,
+	"upstreams/rp":           0,
 	"upstreams/spec":         0,
 	"upstreams/upstreamtest": 0,
 

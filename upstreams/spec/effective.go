@@ -89,8 +89,7 @@ func (s Upstream) withLoginDefaults() Upstream {
 
 // unserved are the keys that are judged and that nothing reads yet.
 var unserved = []string{
-	"auth_method", "client_secret", "display_name", "introspection", "issuer_pattern", "issuers", "linking", "private_key_file", "refresh",
-	"response_mode", "scopes", "trust_prompt",
+	"introspection", "issuer_pattern", "issuers", "linking", "refresh",
 }
 
 // Unserved lists the keys that are present and judged but that nothing serves, sorted: what they ask for does not happen.
