@@ -18,12 +18,14 @@ import (
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/limit"
+	"fedbroker/broker/login"
 	"fedbroker/broker/metadata"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/operator"
 	"fedbroker/broker/pin"
 	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/session"
 	"fedbroker/broker/token"
 	"fedbroker/store"
 	"fedbroker/store/journal"
@@ -65,6 +67,7 @@ type Broker struct {
 	limits   limit.Set
 	record   record.Recorder
 	pins     *pin.Pins
+	sessions *session.Store
 	operator *operator.Operator
 }
 
@@ -108,7 +111,7 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	if err := b.openState(ctx, o, s); err != nil {
 		return nil, err
 	}
-	if err := s.complete(b.opener, b.revoked); err != nil {
+	if err := b.complete(s, o); err != nil {
 		return nil, err
 	}
 	b.snap.Store(s)
@@ -124,7 +127,7 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 	}
 	o.Metrics.Revocations(b.revoked.Len)
 	b.keyring, err = keyring.Open(ctx, keyring.Options{
-		Engine: o.Engine, Sealing: o.Sealing, Now: o.Now, Algorithms: c.Signing.Algorithms, RotateEvery: *c.Signing.RotateEvery, Longest: s.policy.Longest(),
+		Engine: o.Engine, Sealing: o.Sealing, Now: o.Now, Algorithms: c.Signing.Algorithms, RotateEvery: *c.Signing.RotateEvery, Longest: max(s.policy.Longest(), *c.Tokens.IDTTL), KeepRetired: *c.Sessions.TTL,
 		Revoke: func(ctx context.Context, kid string, keepUntil time.Time) error {
 			return b.revoked.Revoke(ctx, revoke.KindKey, kid, time.Time{}, keepUntil)
 		},
@@ -140,9 +143,12 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 	if b.pins, err = pin.New(o.Engine, o.Now); err != nil {
 		return err
 	}
+	if err := b.openSessions(o, c); err != nil {
+		return err
+	}
 	b.limits = limit.NewSet(c.Limits)
 	b.operator = operator.New(operator.Options{
-		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Record: b.record, Now: o.Now,
+		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Sessions: b.sessions, Record: b.record, Now: o.Now,
 		Issuers: func() map[string]string { return b.snap.Load().upstreams.Issuers() },
 	})
 	return nil
@@ -176,6 +182,18 @@ func (b *Broker) Issuer() string { return b.snap.Load().config.Issuer }
 
 // Metrics are the broker's.
 func (b *Broker) Metrics() *event.Metrics { return b.record.Metrics }
+
+// Login signs people in, by the configuration of now.
+func (b *Broker) Login() *login.Service { return b.snap.Load().login }
+
+// HasOrigin tells whether a client has registered the origin, whose pages may then read public documents (CORS).
+func (b *Broker) HasOrigin(origin string) bool { return b.snap.Load().clients.HasOrigin(origin) }
+
+// ClientHasOrigin tells whether a client has registered the origin.
+func (b *Broker) ClientHasOrigin(clientID, origin string) bool {
+	client, known := b.snap.Load().clients.Lookup(clientID)
+	return known && client.HasOrigin(origin)
+}
 
 // Operator is what an operator may do.
 func (b *Broker) Operator() *operator.Operator { return b.operator }

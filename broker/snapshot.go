@@ -10,10 +10,11 @@ import (
 
 	"fedbroker/broker/clients"
 	"fedbroker/broker/grants"
+	"fedbroker/broker/login"
 	"fedbroker/broker/metadata"
 	"fedbroker/broker/policy"
+	"fedbroker/broker/release"
 	"fedbroker/broker/revoke"
-	"fedbroker/broker/token"
 	"fedbroker/mappers"
 	"fedbroker/mappers/expr"
 	"fedbroker/upstreams"
@@ -30,6 +31,8 @@ type snapshot struct {
 	clients   *clients.Registry
 	policy    *policy.Policy
 	grants    map[string]grants.Grant // by wire name
+	login     *login.Service
+	scopes    *release.Scopes
 	metadata  metadata.Document
 }
 
@@ -162,13 +165,17 @@ func overlaps(a, b []mappers.Emission) (claims []string) {
 }
 
 // complete adds what needs the broker's state.
-func (s *snapshot) complete(opener *token.Opener, revoked *revoke.Set) error {
+func (b *Broker) complete(s *snapshot, o Options) error {
+	logins, err := b.completeLogins(s, o)
+	if err != nil {
+		return err
+	}
 	s.grants = grants.Table(grants.Deps{
-		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: opener, Revoked: revoked,
+		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: b.opener, Revoked: b.revoked, Logins: logins,
 	})
-	var err error
 	s.metadata, err = metadata.New(metadata.Options{
 		Issuer: s.config.Issuer, Algorithms: s.config.Signing.Algorithms, Grants: slices.Collect(maps.Keys(s.grants)),
+		Scopes: s.scopes.Names(), Claims: s.scopes.AllClaims(),
 	})
 	return err
 }
