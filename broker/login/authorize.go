@@ -79,7 +79,7 @@ func (v *visit) session(ctx context.Context, cookie string) (*session.Session, e
 
 // alive holds a person and a session against the revocations; a set too old to judge by is a 503.
 func (v *visit) alive(since time.Time, subject, upstream string, lineage revoke.Lineage) error {
-	err := v.Revoked.Check(revoke.Facts{Subject: subject, Upstream: upstream, ClientID: v.asked.client.ID, Lineage: lineage}, since)
+	err := v.Revoked.Check(revoke.Facts{Subject: subject, Upstream: upstream, Lineage: lineage}, since)
 	if err != nil && !errors.Is(err, revoke.ErrRevoked) {
 		return unavailable(oauth.ReasonRevocationStale, err)
 	}
@@ -91,7 +91,7 @@ func (v *visit) unfit(a *asked, s *session.Session, r route) error {
 	if s == nil {
 		return tell(oauth.CodeLoginRequired, oauth.ReasonInteraction, "no session")
 	}
-	if a.Choose || slices.Contains(a.Prompt, promptLogin) || slices.Contains(a.Prompt, promptSelect) {
+	if a.Choose || a.Email != "" && r.upstream == "" || slices.Contains(a.Prompt, promptLogin) || slices.Contains(a.Prompt, promptSelect) {
 		return tell(oauth.CodeLoginRequired, oauth.ReasonInteraction, "prompt")
 	}
 	if a.hint != "" && a.hint != s.Subject {

@@ -57,7 +57,9 @@ func (v *visit) dropAttempt(id string) {
 
 // proven holds the authentication to what was asked: fresh by the provider's own auth_time (P31), strong enough, and the right person's.
 func (v *visit) proven(a *asked, t *attempt, up Upstream, id *upstreams.Identity) error {
-	if age, limited := a.maxAge(); limited && !up.TrustPrompt {
+	if age, limited := a.maxAge(); limited && up.TrustPrompt && id.AuthTime.IsZero() {
+		id.AuthTime = v.now // the operator takes its word
+	} else if limited && !up.TrustPrompt {
 		earliest, latest := t.Begun.Add(-age-up.Leeway), v.now.Add(up.Leeway)
 		// auth_time is in whole seconds.
 		if id.AuthTime.IsZero() || id.AuthTime.Before(earliest.Truncate(time.Second)) || id.AuthTime.After(latest) {

@@ -3,7 +3,6 @@ package login
 import (
 	"context"
 	"errors"
-	"net/url"
 	"slices"
 
 	"fedbroker/broker/clients"
@@ -42,7 +41,10 @@ func (v *visit) logout(ctx context.Context, l *Logout) error {
 	}
 	v.answer.Session = &none
 	if client != nil && client.PostLogoutAllowed(l.PostLogoutRedirectURI) {
-		v.answer.Location = withState(l.PostLogoutRedirectURI, l.State)
+		v.answer.Location = l.PostLogoutRedirectURI
+		if l.State != "" {
+			v.answer.Location = oauth.AddQuery(l.PostLogoutRedirectURI, [][2]string{{"state", l.State}})
+		}
 		return nil
 	}
 	v.answer.SignOut = &SignOut{}
@@ -85,16 +87,4 @@ func (v *visit) signOut(ctx context.Context, s *session.Session, client *clients
 		return unavailable(oauth.ReasonNotDurable, err)
 	}
 	return nil
-}
-
-// withState adds the app's state to a registered URI.
-func withState(uri, state string) string {
-	u, err := url.Parse(uri)
-	if err != nil || state == "" {
-		return uri
-	}
-	q := u.Query()
-	q.Set("state", state)
-	u.RawQuery = q.Encode()
-	return u.String()
 }

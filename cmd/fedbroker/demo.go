@@ -15,8 +15,9 @@ func (a *app) demo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it work on loopback, without a configuration",
-		Long: `Starts two small identity providers and the broker in one process on free ports of loopback, walks through
-both kinds of exchange and three refusals, and then runs on, with a curl line for each step. Nothing is kept.`,
+		Long: `Starts partners' identity providers with login forms, the broker, a sample app and a sample API in one process on free
+ports of loopback, walks through a login, both kinds of exchange and three refusals, and then runs on: open the sample app in a
+browser; each exchange has a curl line. Nothing is kept.`,
 		Example: `  fedbroker demo
   fedbroker demo --once      walk through and end`,
 		Args: cobra.NoArgs,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 var version = "dev"
 
 func main() {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // of libraries: zitadel/oidc tells it each route, and more than belongs in a log
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()

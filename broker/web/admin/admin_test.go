@@ -64,6 +64,13 @@ func (f *fakeOperator) Bindings(context.Context) ([]operator.Binding, error) {
 	return []operator.Binding{{Name: "acme", Issuer: "https://acme.test"}}, f.act("bindings")
 }
 
+func (f *fakeOperator) Sessions(_ context.Context, q operator.SessionQuery) ([]operator.Session, error) {
+	return []operator.Session{{ID: "s1", Subject: q.Subject, Upstream: "acme"}}, f.act("sessions of %s", q.Subject)
+}
+func (f *fakeOperator) EndSessions(_ context.Context, which operator.SessionSelection) ([]string, error) {
+	return []string{which.ID}, f.act("end %s", which.ID)
+}
+
 // plane is a running admin plane over a fake operator.
 type plane struct {
 	operator *fakeOperator

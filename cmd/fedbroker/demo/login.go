@@ -63,6 +63,7 @@ const maxPage = 256 << 10
 type shownByApp struct {
 	Claims   map[string]any `json:"claims"`
 	UserInfo map[string]any `json:"userinfo"`
+	Access   string         `json:"access_token"`
 	Token    string         `json:"exchanged_token"`
 	Answer   string         `json:"api_answer"`
 	Problem  string         `json:"problem"`
@@ -137,7 +138,11 @@ func (h *house) walkLogin(ctx context.Context, p printer) error {
 		return err
 	}
 	p.login("The app calls the orders API for her", "Its login's own access token is good at the broker alone: exchanged for one that the API takes, it says who is asking for whom.")
-	p.exchange(map[string]any{}, after)
+	before, err := claimsOf(called.Access)
+	if err != nil {
+		return err
+	}
+	p.exchange(before, after)
 	p.line("\n   the API answers     %s", strings.TrimSpace(called.Answer))
 
 	out, err := b.app(ctx, http.MethodPost, "/logout")

@@ -84,7 +84,7 @@ func writeJSON(w http.ResponseWriter, v *visitor) {
 		out["problem"] = v.problem
 	}
 	if p := v.person; p != nil {
-		out["claims"], out["userinfo"] = p.claims, p.userinfo
+		out["claims"], out["userinfo"], out["access_token"] = p.claims, p.userinfo, p.tokens.AccessToken
 		if p.call != nil {
 			out["exchanged_token"], out["api_answer"] = p.call.token, p.call.body
 		}
