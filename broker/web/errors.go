@@ -39,11 +39,14 @@ func (s *Server) writeError(err error, c echo.Context) {
 	if status == http.StatusNotFound {
 		s.log.Debug("no such address", event.AttrDecisionID, body.DecisionID, event.AttrPeer, c.RealIP())
 	}
-	if status == http.StatusUnauthorized {
+	if status == http.StatusUnauthorized && h.Get(echo.HeaderWWWAuthenticate) == "" {
 		h.Set(echo.HeaderWWWAuthenticate, challenge)
 	}
 	if e, ok := errors.AsType[*oauth.Error](err); ok && e.RetryAfter > 0 {
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	if r, known := s.route(c); known && r.page && s.refusalPage(c, status) == nil {
+		return
 	}
 	if err := c.JSON(status, body); err != nil {
 		s.log.Debug("answer not written", event.AttrError, err)

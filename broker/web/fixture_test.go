@@ -38,6 +38,8 @@ const (
 	gatewayAt   = "gateway-at-acme"
 	partnerRule = "partner-orders"
 	deploy      = "https://deploy.test"
+	spaOrigin   = "https://spa.test"
+	wikiOrigin  = "https://wiki.test"
 )
 
 // secretOf is a client's secret.
@@ -123,6 +125,7 @@ type house struct {
 	journal *faultyJournal
 	dir     string // of the journal
 	log     *logBuffer
+	server  *web.Server
 	url     string // of the listener
 	now     *atomic.Int64
 	client  *http.Client
@@ -131,12 +134,15 @@ type house struct {
 
 func (h *house) clock() time.Time { return time.Unix(h.now.Load(), 0) }
 
+// unfollowed leaves a redirect to the test.
+func unfollowed(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // setup changes what a house is built of.
 type setup func(c *broker.Config, s *web.Spec)
 
 func newHouse(t *testing.T, setups ...setup) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), log: &logBuffer{}, now: &atomic.Int64{}, client: &http.Client{}}
+	h := &house{t: t, dir: t.TempDir(), log: &logBuffer{}, now: &atomic.Int64{}, client: &http.Client{CheckRedirect: unfollowed}}
 	h.now.Store(1_800_000_000)
 	h.idp = upstreamtest.Must(upstreamtest.Options{Name: "acme", Now: h.clock})
 	t.Cleanup(h.idp.Close)
@@ -166,7 +172,8 @@ func configOf(acme, ci string) broker.Config {
 			{ID: "ruleless", SecretSHA256: hashOf(secretOf("ruleless")), GrantTypes: []string{"token-exchange"}},
 			{ID: "grantless", SecretSHA256: hashOf(secretOf("grantless")), GrantTypes: []string{"client_credentials"}, Audiences: []string{"orders"}},
 			{ID: "bystander", SecretSHA256: hashOf(secretOf("bystander")), GrantTypes: []string{"client_credentials"}, Audiences: []string{"nothing"}},
-			{ID: "spa", Public: true, GrantTypes: []string{"token-exchange"}},
+			{ID: "spa", Public: true, GrantTypes: []string{"token-exchange"}, Origins: []string{spaOrigin}},
+			{ID: "wiki", Public: true, GrantTypes: []string{"token-exchange"}, Origins: []string{wikiOrigin}},
 		},
 		Exchange: []policy.RuleSpec{
 			{ID: partnerRule, Subject: &policy.SubjectSpec{Upstream: "acme", When: `"acme:orders" in principal.groups`}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
@@ -212,15 +219,15 @@ func (h *house) open(spec web.Spec) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := web.New(web.Options{Spec: spec, Broker: h.broker, Logger: log, Listener: listener, Now: h.clock})
+	h.server, err = web.New(web.Options{Spec: spec, Broker: h.broker, Logger: log, Listener: listener, Now: h.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.url = "http://" + server.Addr().String() + "/fed"
+	h.url = "http://" + h.server.Addr().String() + "/fed"
 	var ctx context.Context
 	ctx, h.stop = context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
+	go func() { ended <- h.server.Run(ctx) }()
 	t.Cleanup(func() {
 		h.client.CloseIdleConnections()
 		h.stop()

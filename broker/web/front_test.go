@@ -56,13 +56,13 @@ func TestP50_MetadataListsOnlyWhatIsServed(t *testing.T) {
 	h := newHouse(t)
 	m := h.do(call{method: http.MethodGet, path: "/.well-known/openid-configuration"}).body
 	grants, err := json.Marshal(m["grant_types_supported"])
-	if err != nil || string(grants) != `["client_credentials","`+oauth.GrantTokenExchange+`"]` {
+	if err != nil || string(grants) != `["authorization_code","client_credentials","refresh_token","`+oauth.GrantTokenExchange+`"]` {
 		t.Errorf("grant types %s, %v", grants, err)
 	}
-	if types, listed := m["response_types_supported"].([]any); !listed || len(types) != 0 { // RFC 8414 §2: REQUIRED
+	if types, listed := m["response_types_supported"].([]any); !listed || len(types) != 1 || types[0] != "code" {
 		t.Errorf("response types %v", m["response_types_supported"])
 	}
-	for _, endpoint := range []string{"authorization_endpoint", "userinfo_endpoint", "end_session_endpoint", "registration_endpoint", "device_authorization_endpoint", "pushed_authorization_request_endpoint"} {
+	for _, endpoint := range []string{"registration_endpoint", "device_authorization_endpoint", "pushed_authorization_request_endpoint"} {
 		if _, listed := m[endpoint]; listed {
 			t.Errorf("%s is listed", endpoint)
 		}
@@ -101,7 +101,7 @@ func TestJWKS_IsCachedByETag(t *testing.T) {
 
 func TestP47_AdminIsNotOnThePublicListener(t *testing.T) {
 	h := newHouse(t)
-	for _, path := range []string{"//", "//metrics", "//healthz", "//readyz", "/metrics", "/readyz", "/v1/keys", "//v1/keys", "/authorize", "/token/", "//token", "/../token", "/%74oken"} {
+	for _, path := range []string{"//", "//metrics", "//healthz", "//readyz", "/metrics", "/readyz", "/v1/keys", "//v1/keys", "/par", "//authorize", "/callback", "/callback/acme/x", "/token/", "//token", "/../token", "/%74oken"} {
 		a := h.do(call{method: http.MethodGet, path: path})
 		if a.status != http.StatusNotFound || a.text("error") != "not_found" || len(a.body) != 3 || strings.Contains(a.raw, path+`"`) {
 			t.Errorf("%s: %d %s", path, a.status, a.raw)
@@ -122,6 +122,13 @@ func TestP49_HSTSOnEveryAnswerOfAnHTTPSIssuer(t *testing.T) {
 			h.do(call{method: http.MethodGet, path: "/jwks"}),
 			h.do(call{method: http.MethodGet, path: "/.well-known/openid-configuration"}),
 			h.do(call{method: http.MethodGet, path: "/nothing"}),
+			h.do(call{method: http.MethodGet, path: "/login"}),
+			h.do(call{method: http.MethodGet, path: "/authorize?x=1&x=2"}),
+			h.do(call{path: "/authorize", form: url.Values{"client_id": {"wiki"}}}), // 303
+			h.do(call{method: http.MethodPut, path: "/logout"}),
+			h.do(call{method: http.MethodGet, path: "/userinfo"}),
+			h.do(call{method: http.MethodGet, path: "/login", header: http.Header{"Cookie": {"x=" + strings.Repeat("x", 21<<10)}}}),
+			h.do(call{method: http.MethodOptions, path: "/token", header: http.Header{"Origin": {spaOrigin}, "Access-Control-Request-Method": {"POST"}}}),
 		}
 	}
 	for i, a := range ask(newHouse(t)) {

@@ -248,7 +248,7 @@ func TestP27_GrantTypeAndClientsRights(t *testing.T) {
 			return call{path: "/token", form: url.Values{"grant_type": {"password"}}, header: as("gateway")}
 		}, refused{400, oauth.CodeUnsupportedGrantType, oauth.ReasonGrantType}},
 		{"a known one that is not served", func(h *house) call {
-			return call{path: "/token", form: url.Values{"grant_type": {oauth.GrantAuthorizationCode}, "code": {"x"}}, header: as("gateway")}
+			return call{path: "/token", form: url.Values{"grant_type": {oauth.GrantDeviceCode}, "device_code": {"x"}}, header: as("gateway")}
 		}, refused{400, oauth.CodeUnsupportedGrantType, oauth.ReasonGrantType}},
 		{"no grant type", func(h *house) call {
 			return call{path: "/token", form: url.Values{"scope": {"x"}}, header: as("gateway")}

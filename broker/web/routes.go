@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,39 +15,43 @@ import (
 
 // route is one path of the public listener.
 type route struct {
-	path   string // relative to the issuer's path, but for root
-	root   bool   // relative to the host: a well-known URI inserted before the issuer's path (RFC 8414 §3)
-	post   bool   // a form, by POST alone; else a document, by GET and HEAD
-	kind   event.Kind
-	handle func(*Server, echo.Context) error
+	path    string // relative to the issuer's path, but for root; a last segment :name stands for any
+	root    bool   // relative to the host: a well-known URI inserted before the issuer's path (RFC 8414 §3)
+	methods []string
+	page    bool // people see it: a refusal is a page
+	cors    bool // pages of apps ask it
+	kind    event.Kind
+	handle  func(*Server, echo.Context) error
 }
 
-const wellKnownOAuth = "/.well-known/oauth-authorization-server"
+const (
+	wellKnownOAuth = "/.well-known/oauth-authorization-server"
+	callbackPath   = "/callback/:" + upstreamParam
+)
 
 // routes is the whole public listener.
 func routes(issuerPath string) []route {
+	document, form, browser := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}, []string{http.MethodGet, http.MethodPost}
 	return []route{
-		{path: "/token", post: true, kind: event.KindToken, handle: (*Server).token},
-		{path: "/introspect", post: true, kind: event.KindIntrospection, handle: (*Server).introspect},
-		{path: "/revoke", post: true, kind: event.KindRevocation, handle: (*Server).revoke},
-		{path: "/jwks", kind: event.KindRequest, handle: (*Server).jwks},
-		{path: "/.well-known/openid-configuration", kind: event.KindRequest, handle: (*Server).metadata},
-		{path: wellKnownOAuth, kind: event.KindRequest, handle: (*Server).metadata},
-		{path: wellKnownOAuth + issuerPath, root: true, kind: event.KindRequest, handle: (*Server).metadata},
+		{path: authorizePath, methods: browser, page: true, kind: event.KindLogin, handle: (*Server).authorize},
+		{path: choosePath, methods: browser, page: true, kind: event.KindLogin, handle: (*Server).choose},
+		{path: callbackPath, methods: browser, page: true, kind: event.KindLogin, handle: (*Server).callback},
+		{path: logoutPath, methods: browser, page: true, kind: event.KindLogout, handle: (*Server).logout},
+		{path: "/token", methods: form, cors: true, kind: event.KindToken, handle: (*Server).token},
+		{path: userInfoPath, methods: browser, cors: true, kind: event.KindUserInfo, handle: (*Server).userInfo},
+		{path: "/introspect", methods: form, kind: event.KindIntrospection, handle: (*Server).introspect},
+		{path: "/revoke", methods: form, cors: true, kind: event.KindRevocation, handle: (*Server).revoke},
+		{path: "/jwks", methods: document, cors: true, kind: event.KindRequest, handle: (*Server).jwks},
+		{path: "/.well-known/openid-configuration", methods: document, cors: true, kind: event.KindRequest, handle: (*Server).metadata},
+		{path: wellKnownOAuth, methods: document, cors: true, kind: event.KindRequest, handle: (*Server).metadata},
+		{path: wellKnownOAuth + issuerPath, root: true, methods: document, cors: true, kind: event.KindRequest, handle: (*Server).metadata},
 	}
-}
-
-func (r route) methods() []string {
-	if r.post {
-		return []string{http.MethodPost}
-	}
-	return []string{http.MethodGet, http.MethodHead}
 }
 
 // mount registers the routes, each behind its form rules.
-func (s *Server) mount(e *echo.Echo, issuerPath string) {
-	for _, r := range routes(issuerPath) {
-		path := issuerPath + r.path
+func (s *Server) mount(e *echo.Echo) {
+	for _, r := range routes(s.path) {
+		path := s.path + r.path
 		if r.root {
 			path = r.path
 		}
@@ -54,21 +59,57 @@ func (s *Server) mount(e *echo.Echo, issuerPath string) {
 			continue // an issuer without path has both forms of RFC 8414 at one place
 		}
 		s.routes[path] = r
-		for _, m := range r.methods() {
+		for _, m := range r.methods {
 			e.Add(m, path, func(c echo.Context) error { return r.handle(s, c) })
 		}
 	}
 }
 
-// method refuses a method that a route does not have, before Echo's router answers by itself (it answers OPTIONS).
+// route finds the route of a path: its own, or the one of all but its last segment.
+func (s *Server) route(c echo.Context) (route, bool) {
+	path := echo.GetPath(c.Request())
+	if r, known := s.routes[path]; known {
+		return r, true
+	}
+	r, known := s.routes[path[:strings.LastIndexByte(path, '/')+1]+":"+upstreamParam]
+	return r, known
+}
+
+// method refuses an address that is none, and a method that a route does not have, before Echo's router answers by itself (it answers OPTIONS).
 func (s *Server) method(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r, known := s.routes[echo.GetPath(c.Request())]
-		if !known || slices.Contains(r.methods(), c.Request().Method) {
+		r, known := s.route(c)
+		if !known {
+			return echo.ErrNotFound // Echo's router would let a parameter run over slashes
+		}
+		if r.cors {
+			varyOrigin(c.Response().Header())
+		}
+		if slices.Contains(r.methods, c.Request().Method) {
 			return next(c)
 		}
-		c.Response().Header().Set(echo.HeaderAllow, strings.Join(r.methods(), ", "))
+		if r.cors && c.Request().Method == http.MethodOptions && s.preflight(c, r) {
+			return c.NoContent(http.StatusNoContent)
+		}
+		c.Response().Header().Set(echo.HeaderAllow, strings.Join(r.methods, ", "))
 		return s.refuse(c, r.kind, refuseForm(http.StatusMethodNotAllowed, errMethod))
+	}
+}
+
+// bounded refuses to read more cookies than a browser can hold of ours. It takes every attempt away, so that the next request fits.
+func (s *Server) bounded(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		size := 0
+		for _, line := range c.Request().Header["Cookie"] {
+			size += len(line)
+		}
+		r, known := s.route(c)
+		if size <= maxCookies || !known || !r.page {
+			return next(c)
+		}
+		s.cookies.clearAttempts(c.Response(), s.cookies.of(c.Request()))
+		_ = s.refuse(c, r.kind, refuseForm(http.StatusRequestHeaderFieldsTooLarge, fmt.Errorf("%d bytes of cookies", size)))
+		return s.startAgain(c, http.StatusRequestHeaderFieldsTooLarge)
 	}
 }
 
@@ -83,6 +124,7 @@ func (s *Server) token(c echo.Context) error {
 	if err != nil {
 		return s.refuse(c, event.KindToken, err)
 	}
+	s.mayRead(c, s.originOf(req.Credentials.ClientID))
 	answer, err := s.broker.Token(c.Request().Context(), req)
 	if err != nil {
 		return err
@@ -113,6 +155,7 @@ func (s *Server) revoke(c echo.Context) error {
 	if err != nil {
 		return s.refuse(c, event.KindRevocation, err)
 	}
+	s.mayRead(c, s.originOf(req.Credentials.ClientID))
 	if err := s.broker.Revoke(c.Request().Context(), req); err != nil {
 		return err
 	}
@@ -122,11 +165,12 @@ func (s *Server) revoke(c echo.Context) error {
 	return c.NoContent(http.StatusOK) // RFC 7009 §2.2
 }
 
-func (s *Server) jwks(c echo.Context) error     { return document(c, s.broker.JWKS()) }
-func (s *Server) metadata(c echo.Context) error { return document(c, s.broker.Metadata()) }
+func (s *Server) jwks(c echo.Context) error     { return s.document(c, s.broker.JWKS()) }
+func (s *Server) metadata(c echo.Context) error { return s.document(c, s.broker.Metadata()) }
 
 // document writes a public document, or 304 to who holds it already (RFC 9110 §13.1.2).
-func document(c echo.Context, d metadata.Document) error {
+func (s *Server) document(c echo.Context, d metadata.Document) error {
+	s.mayRead(c, s.broker.HasOrigin)
 	h := c.Response().Header()
 	h.Set(echo.HeaderCacheControl, cacheFor(d.MaxAge))
 	h.Set("ETag", d.ETag)

@@ -18,6 +18,7 @@ import (
 
 	"fedbroker/broker"
 	"fedbroker/broker/event"
+	"fedbroker/broker/web/pages"
 )
 
 // Options configure the public listener. Broker is required.
@@ -31,17 +32,26 @@ type Options struct {
 
 // Server is the public listener.
 type Server struct {
-	broker *broker.Broker
-	log    *slog.Logger
-	now    func() time.Time
-	https  bool // the issuer is an https one
-	routes map[string]route
-	echo   *echo.Echo
-	http   *http.Server
-	listen net.Listener
+	broker  *broker.Broker
+	logins  func() logins
+	log     *slog.Logger
+	now     func() time.Time
+	https   bool   // the issuer is an https one
+	origin  string // of the issuer
+	path    string // of the issuer, without a slash at its end
+	frame   frame
+	pages   *pages.Pages
+	cookies cookies
+	routes  map[string]route
+	echo    *echo.Echo
+	http    *http.Server
+	listen  net.Listener
 }
 
-var errMethod = errors.New("method not allowed")
+var (
+	errMethod   = errors.New("method not allowed")
+	errNoAnswer = errors.New("a login came to nothing")
+)
 
 // Timeouts and bounds of a connection: a request is at most 64 KiB and its answer takes one signature.
 const (
@@ -49,7 +59,7 @@ const (
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 45 * time.Second // above every timeout of an upstream, so that its refusal is still told
 	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
+	maxHeaderBytes    = 32 << 10 // cookies (maxCookies), an address (maxTarget), and the rest
 	drainTimeout      = 10 * time.Second
 )
 
@@ -73,8 +83,15 @@ func New(o Options) (*Server, error) {
 	if !ok {
 		return nil, fmt.Errorf("web: trusted_proxies[%d] is neither address nor CIDR", i)
 	}
-	s := &Server{broker: o.Broker, log: o.Logger, now: o.Now, https: issuer.Scheme == "https", routes: map[string]route{}}
-	s.echo = s.newEcho(extractor(proxies), strings.TrimSuffix(issuer.Path, "/"))
+	https := issuer.Scheme == "https"
+	s := &Server{
+		broker: o.Broker, log: o.Logger, now: o.Now, https: https, origin: issuer.Scheme + "://" + issuer.Host, path: strings.TrimSuffix(issuer.Path, "/"),
+		logins: func() logins { return o.Broker.Login() }, frame: newFrame(), cookies: cookies{https: https}, routes: map[string]route{},
+	}
+	if s.pages, err = pages.New(pages.Options{Site: issuer.Host, LoopbackHTTP: !https}); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	s.echo = s.newEcho(extractor(proxies))
 	s.http = &http.Server{
 		Handler: s.echo, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
@@ -92,13 +109,13 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) newEcho(ip echo.IPExtractor, issuerPath string) *echo.Echo {
+func (s *Server) newEcho(ip echo.IPExtractor) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = ip
 	e.HTTPErrorHandler = s.writeError
-	e.Pre(s.observe, s.secure, s.recover, s.method)
-	s.mount(e, issuerPath)
+	e.Pre(s.observe, s.secure, s.recover, s.bounded, s.method)
+	s.mount(e)
 	return e
 }
 
@@ -128,7 +145,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err)
 		}
 		name := noRoute
-		if r, known := s.routes[echo.GetPath(c.Request())]; known {
+		if r, known := s.route(c); known {
 			name = r.path
 		}
 		s.broker.Metrics().HTTP(name, c.Response().Status, s.now().Sub(begun))
