@@ -67,7 +67,7 @@ await visit('the chooser: looked at, and one option clicked', async (page, scree
 
 await visit('the chooser by keyboard alone, without JavaScript, to the provider that answers by form_post', async (page) => {
   await choose(page)
-  for (let presses = 0; presses < 10 && !(await page.evaluate(() => document.activeElement?.textContent.includes('Beta Works')).catch(() => false)); presses++) await page.keyboard.press('Tab')
+  for (let presses = 0; presses < 10 && !(await page.evaluate(() => document.activeElement?.matches('a') && document.activeElement.textContent.includes('Beta Works'))); presses++) await page.keyboard.press('Tab')
   await Promise.all([page.waitForURL(`${beta}/**`), page.keyboard.press('Enter')])
   await signIn(page)
   const answer = await atApp(page, () => page.getByRole('button', { name: 'Continue' }).click())
@@ -106,7 +106,7 @@ await visit('a no at the provider: the page, looked at, and its way back', async
   await screen.picture('failure-denied')
   const answer = await atApp(page, () => page.getByRole('link', { name: /^Back to/ }).click())
   assert.equal(answer.get('error'), 'access_denied')
-}, { status: 403 })
+}, { status: 400 })
 
 await visit('a callback without a login: the page, looked at', async (page, screen) => {
   await page.goto(`${issuer}/callback/panva?code=x&state=y`)
@@ -212,12 +212,14 @@ await visit('fedbroker demo: sign in at a partner, the claims side by side, a ca
   await screen.picture('demo-chooser')
   await page.getByRole('link', { name: /acme/i }).click()
   await screen.picture('demo-partner')
-  await page.getByRole('button').first().click()
+  await page.getByLabel('Name').fill('ada')
+  await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('button', { name: 'Exchange and call' }).waitFor()
   await screen.picture('demo-signed-in')
   await page.getByRole('button', { name: 'Exchange and call' }).click()
   await page.getByText(/The API answered/).waitFor()
   assert.match(await page.textContent('[role=status]'), /answered 200/)
+  assert.match(await page.textContent('table'), /department|groups/)
   await screen.picture('demo-called')
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.getByRole('link', { name: 'Sign in', exact: true }).waitFor()
