@@ -110,14 +110,14 @@ func keyID(t testing.TB, token string) string {
 // What is configured and served by nothing yet is said once, at the start.
 func TestServe_SaysOnceWhatNothingServes(t *testing.T) {
 	dir := configFolder(t)
-	if err := os.WriteFile(filepath.Join(dir, "fedbroker.yaml"), []byte(testConfig+"sessions: {ttl: 8h}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "fedbroker.yaml"), []byte(testConfig+"tokens: {act_depth: 4}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := mustStart(t, dir)
 	s.token(t)
 	s.end(syscall.SIGTERM)
 	const said = "served by nothing yet"
-	if got := strings.Count(s.log(), said); got != 1 || !strings.Contains(s.log(), `"keys":["sessions"]`) {
+	if got := strings.Count(s.log(), said); got != 1 || !strings.Contains(s.log(), `"keys":["tokens.act_depth"]`) {
 		t.Errorf("want %q once with the key, got %d times: %s", said, got, s.log())
 	}
 }

@@ -31,11 +31,8 @@ func TestRead_DocumentedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unserved := strings.Join(c.Unserved(), "\n")
-	for _, want := range []string{"sessions", "scopes", "clients[0].redirect_uris", "clients[0].grant_types: authorization_code", "clients[1].session_refresh"} {
-		if !strings.Contains(unserved, want) {
-			t.Errorf("want %s among what nothing serves yet, got\n%s", want, unserved)
-		}
+	if unserved := c.Unserved(); len(unserved) != 0 {
+		t.Errorf("served by nothing yet: %s", strings.Join(unserved, "\n"))
 	}
 	out, _, err := c.Effective()
 	if err != nil {

@@ -143,7 +143,7 @@ func (h *house) walkLogin(ctx context.Context, p printer) error {
 		return err
 	}
 	p.exchange(before, after)
-	p.line("\n   the API answers     %s", strings.TrimSpace(called.Answer))
+	p.line("\n   the API answers     %s", wrap(called.Answer, 75, strings.Repeat(" ", 23)))
 
 	out, err := b.app(ctx, http.MethodPost, "/logout")
 	if err != nil {

@@ -42,7 +42,7 @@ func (p printer) style(style, text string) string {
 func (p printer) line(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
 
 func (p printer) opening(h *house) {
-	p.line("%s", p.style(bold, "fedbroker demo: identity providers that are not ours, and the one issuer that our apps and services trust"))
+	p.line("%s", p.style(bold, "fedbroker demo: many identity providers, and one issuer that our apps and services trust"))
 	p.line("")
 	for _, part := range [][2]string{
 		{"sample app: open this", h.app.URL()}, {"Acme's identity provider", h.acme.Issuer()}, {"Globex's identity provider", h.globex.Issuer()},
@@ -55,7 +55,7 @@ func (p printer) opening(h *house) {
 // login is a step of a person.
 func (p printer) login(title, story string) {
 	p.line("\n%s", p.style(green+";"+bold, "·  "+title))
-	p.line("   %s", story)
+	p.line("   %s", wrap(story, 94, "   "))
 }
 
 func (p printer) step(number int, s step) {
