@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"fedbroker/upstreams/rp"
 )
 
-// What every error of Verify wraps exactly one of.
+// What every error of Verify, Start and Finish wraps exactly one of; ErrDenied is Finish's alone.
 var (
-	// ErrInvalid: the token is at fault.
+	// ErrInvalid: the token, or the upstream's answer, is at fault.
 	ErrInvalid = errors.New("token refused")
-	// ErrUnavailable: the upstream's keys can't be had now; the same token may be good later.
+	// ErrUnavailable: the upstream can't be asked now; the same token may be good later.
 	ErrUnavailable = errors.New("upstream unavailable")
 	// ErrDenied: the upstream answered a login with an error of its own.
 	ErrDenied = errors.New("upstream denied the login")
@@ -34,10 +36,13 @@ const (
 	ReasonUnknownKey   Reason = "unknown_key"  // the upstream has no such key
 	ReasonSignature    Reason = "signature"    // the signature is not that key's
 	ReasonUnavailable  Reason = "unavailable"  // the keys, or an answer, could not be had
-	ReasonDenied       Reason = "denied"       // an error response to a login
-	ReasonResponse     Reason = "response"     // an authorization response that is none to this attempt
-	ReasonNonsense     Reason = "nonsense"     // an answer of an endpoint that is none
-	ReasonUserInfo     Reason = "userinfo"     // userinfo of another subject
+
+	ReasonDenied   = Reason(rp.KindDenied)   // the upstream answered a login with an error
+	ReasonRefused  = Reason(rp.KindRefused)  // the upstream refused a call of ours: the code, our credentials, the access token
+	ReasonResponse = Reason(rp.KindResponse) // an authorization response that is none to this attempt
+	ReasonNonsense = Reason(rp.KindNonsense) // an answer of an endpoint that is none
+	ReasonEndpoint = Reason(rp.KindEndpoint) // an endpoint that must not be used (P37, P43)
+	ReasonUserInfo = Reason(rp.KindUserInfo) // userinfo of another subject
 )
 
 // Error says why one upstream did not accept a token. Its text may name claims, never their values.
@@ -45,6 +50,7 @@ type Error struct {
 	Reason     Reason
 	Upstream   string
 	RetryAfter time.Duration // ReasonUnavailable: when to try again; zero when not known
+	Code       string        // the error code that the upstream answered with, [a-z_]{1,64}; empty: none
 	Err        error         // the cause
 }
 

@@ -46,10 +46,13 @@ type Set struct {
 // member is one upstream in its set.
 type member struct {
 	verifier
-	spec    Spec // effective
-	preset  presets.Preset
-	clients *outbound.Client
-	login   *rp.Client // nil: nobody logs in here, or the set is only judged
+	spec   Spec // effective
+	preset presets.Preset
+
+	// Of a set that is not only judged.
+	clients   *outbound.Client
+	discovery *rp.Discovery
+	login     *rp.Client // nil: nobody logs in here
 }
 
 // NewSet judges all specs and builds the upstreams. It reports every problem, with a path such as upstreams[2].leeway; the set is fit
@@ -124,8 +127,16 @@ func judgePairs(specs []Spec, s *Set, bad func(path, format string, args ...any)
 		for k := range i {
 			if specs[k].Name != specs[i].Name { // else that is the problem
 				judgePair(specs, s, k, i, bad)
+				judgeKeyFile(specs, k, i, bad)
 			}
 		}
+	}
+}
+
+// judgeKeyFile reports a private key that two upstreams would share: what proves us to one must prove nothing to another (P37).
+func judgeKeyFile(specs []Spec, first, second int, bad func(path, format string, args ...any)) {
+	if file := specs[second].PrivateKeyFile; file != "" && file == specs[first].PrivateKeyFile {
+		bad(spec.At("upstreams", second)+".private_key_file", "want a key of its own, not that of upstreams[%d]", first)
 	}
 }
 
@@ -179,7 +190,6 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 
 // register makes the upstreams' keys known to the cache.
 func (s *Set) register() {
-	endpoints := &rp.Endpoints{}
 	for _, m := range s.members {
 		if m.issuer == "" {
 			continue // a pattern: its issuers are met at run time
@@ -188,9 +198,11 @@ func (s *Set) register() {
 		if err != nil {
 			continue // only for limits that are not set here; such an upstream stays without keys
 		}
-		m.clients = client
-		s.keys.Register(m.name, keySource(m.spec, client))
-		m.newLogin(client, endpoints)
+		m.clients, m.discovery = client, discovery(m.spec, client, m.now)
+		s.keys.Register(m.name, keySource(m.spec, client, m.discovery))
+		if kinds[m.spec.Kind].Login {
+			m.login = relyingParty(m.spec, client, m.now)
+		}
 	}
 }
 
@@ -231,10 +243,11 @@ func (s *Set) Names() []string {
 	return names
 }
 
-// Close ends idle connections.
+// Close ends what is fetched for logins, waits for it, and ends idle connections.
 func (s *Set) Close() {
 	for _, m := range s.members {
 		if m.clients != nil {
+			m.discovery.Close()
 			m.clients.Close()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"time"
 
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
@@ -13,25 +14,39 @@ import (
 
 // source fetches the key set of one upstream.
 type source struct {
-	client   *outbound.Client
-	issuer   string
-	jwksURI  string // empty: by discovery
-	bearer   func() (string, error)
-	hostsFor []string // credential hosts
+	client    *outbound.Client
+	issuer    string
+	jwksURI   string // empty: by discovery
+	discovery *rp.Discovery
+	bearer    func() (string, error)
+	hostsFor  []string // credential hosts
+}
+
+// discovery is where the endpoints of an upstream come from, for its keys and for logins. It does no I/O.
+func discovery(s Spec, client *outbound.Client, now func() time.Time) *rp.Discovery {
+	return rp.NewDiscovery(rp.DiscoveryOptions{
+		Issuer: s.Issuer, HTTP: client, Bearer: bearer(s), CredentialHosts: s.CredentialHostList(), MaxStale: *s.MaxStale, Now: now,
+	})
+}
+
+// bearer is the credential for documents and key sets that are not public; nil for none.
+func bearer(s Spec) func() (string, error) {
+	if s.BearerTokenFile == "" {
+		return nil
+	}
+	return outbound.BearerFile(s.BearerTokenFile)
 }
 
 // keySource is where the keys of an upstream come from. It does no I/O.
-func keySource(s Spec, client *outbound.Client) keys.Upstream {
+func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery) keys.Upstream {
 	u := keys.Upstream{Issuer: s.Issuer, JWKSURI: s.JWKSURI, MaxStale: *s.MaxStale}
 	if s.JWKSFile != "" {
 		u.Static, u.Source = true, keys.FileSource(s.JWKSFile)
 		return u
 	}
-	from := source{client: client, issuer: s.Issuer, jwksURI: s.JWKSURI, hostsFor: s.CredentialHostList()}
-	if s.BearerTokenFile != "" {
-		from.bearer = outbound.BearerFile(s.BearerTokenFile)
-	}
-	u.Source = from.fetch
+	u.Source = source{
+		client: client, issuer: s.Issuer, jwksURI: s.JWKSURI, discovery: discovery, bearer: bearer(s), hostsFor: s.CredentialHostList(),
+	}.fetch
 	return u
 }
 
@@ -61,9 +76,9 @@ func (s source) fetch(ctx context.Context) (keys.Fetched, error) {
 
 // discover reads jwks_uri from the discovery document of the issuer.
 func (s source) discover(ctx context.Context) (string, error) {
-	doc, _, err := rp.Discover(ctx, s.client, s.issuer, outbound.Get{Bearer: s.bearer, CredentialHosts: s.hostsFor})
+	doc, err := s.discovery.Fetch(ctx)
 	if err != nil {
 		return "", err
 	}
-	return doc.JWKSURI, rp.CheckEndpoint("jwks_uri", doc.JWKSURI, s.issuer)
+	return doc.JWKSURI()
 }

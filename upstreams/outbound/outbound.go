@@ -150,6 +150,12 @@ func checkJSON(resp *http.Response) *Error {
 	return nil
 }
 
+// IsCredentialHost says whether a URL is at one of the hosts that may get a credential, each host or host:port.
+func IsCredentialHost(rawURL string, hosts []string) bool {
+	u, err := parseURL(rawURL)
+	return err == nil && isCredentialHost(u, hosts)
+}
+
 func isCredentialHost(u *url.URL, hosts []string) bool {
 	return slices.ContainsFunc(hosts, func(h string) bool {
 		return strings.EqualFold(h, u.Host) || normalHost(h) == normalHost(u.Hostname())

@@ -1,89 +1,118 @@
 package rp
 
 import (
-	"crypto"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// assertionLife is short: an assertion is used at once.
-const assertionLife = time.Minute
+const (
+	assertionLife = time.Minute // RFC 7523 §3: short; it is used at once
+	minRSABits    = 2048        // RFC 7518 §3.3
+	maxKeyFile    = 64 << 10    // bytes
+)
 
-// assertion proves us by our own key (RFC 7523 §3, OpenID Connect Core §9). Its audience is the configured issuer as a single string: a token
-// endpoint is a name that a hostile discovery document could give (P37).
-func (c *Client) assertion() (string, error) {
-	key, alg, err := readKey(c.o.PrivateKeyFile)
+// assertion is a client assertion for the token endpoint (RFC 7523 §2.2). Its audience is the configured issuer alone, as a string, so
+// that nothing a provider says of itself can make it good at another (P37). The key is read anew each time, so that it can rotate.
+func (c *Client) assertion(doc Document) (string, error) {
+	key, err := readKey(c.o.PrivateKeyFile)
 	if err != nil {
-		return "", fmt.Errorf("private_key_file: %w", err)
+		return "", fmt.Errorf("private key file %s: %w", c.o.PrivateKeyFile, err)
 	}
-	public := jose.JSONWebKey{Key: key.Public()}
-	thumbprint, err := public.Thumbprint(crypto.SHA256)
+	alg, err := algorithm(key, doc.AssertionAlgorithms)
 	if err != nil {
-		return "", fmt.Errorf("private_key_file: %w", err)
+		return "", fmt.Errorf("private key file %s: %w", c.o.PrivateKeyFile, err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: base64.RawURLEncoding.EncodeToString(thumbprint)}},
-		(&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
-		return "", fmt.Errorf("private_key_file: %w", err)
+		return "", fmt.Errorf("private key file %s: no signer", c.o.PrivateKeyFile)
 	}
 	now := c.o.Now()
-	claims := map[string]any{
-		"iss": c.o.ClientID, "sub": c.o.ClientID, "aud": c.o.Issuer, "jti": newID(), "iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
+	claims, err := json.Marshal(map[string]any{
+		"iss": c.o.ClientID, "sub": c.o.ClientID, "aud": c.o.Issuer, "jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
+	})
+	if err != nil {
+		return "", err
 	}
-	return jwt.Signed(signer).Claims(claims).Serialize()
+	signed, err := signer.Sign(claims)
+	if err != nil {
+		return "", errors.New("signing")
+	}
+	return signed.CompactSerialize()
 }
 
-var errKey = errors.New("want a PEM private key: RSA of 2048 bits or more, P-256, P-384 or Ed25519")
-
-// readKey reads the one private key of a PEM file, and the algorithm that fits it. Its errors hold nothing of the content.
-func readKey(path string) (crypto.Signer, jose.SignatureAlgorithm, error) {
-	text, err := os.ReadFile(path)
+// readKey reads PEM (PKCS #8, SEC 1, PKCS #1) or a JWK, whose kid the provider may want to see. Its errors quote nothing.
+func readKey(path string) (*jose.JSONWebKey, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, "", err
+		return nil, errors.Unwrap(err) // the path is named by the caller
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, "", errKey
-	}
-	var key any
-	switch block.Type {
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
 	if err != nil {
-		return nil, "", errKey
+		return nil, errors.New("can't be read")
 	}
-	const leastRSA = 2048
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		if k.N.BitLen() >= leastRSA {
-			return k, jose.RS256, nil
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(data) != nil || key.IsPublic() || !key.Valid() {
+			return nil, errors.New("not a private JWK")
 		}
+		return &key, nil
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("neither PEM nor a JWK")
+	}
+	for _, parse := range [...]func([]byte) (any, error){
+		x509.ParsePKCS8PrivateKey,
+		func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
+		func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
+	} {
+		if key, err := parse(block.Bytes); err == nil {
+			return &jose.JSONWebKey{Key: key}, nil
+		}
+	}
+	return nil, errors.New("not a private key")
+}
+
+// algorithm is the JWK's own, or what fits the key. RSA signs as every provider can verify, but as PSS where only that is supported.
+func algorithm(key *jose.JSONWebKey, supported []string) (jose.SignatureAlgorithm, error) {
+	if key.Algorithm != "" {
+		return jose.SignatureAlgorithm(key.Algorithm), nil
+	}
+	switch private := key.Key.(type) {
+	case *rsa.PrivateKey:
+		switch {
+		case private.N.BitLen() < minRSABits:
+			return "", fmt.Errorf("RSA key shorter than %d bits", minRSABits)
+		case slices.Contains(supported, string(jose.PS256)) && !slices.Contains(supported, string(jose.RS256)):
+			return jose.PS256, nil
+		}
+		return jose.RS256, nil
 	case *ecdsa.PrivateKey:
-		switch k.Curve {
-		case elliptic.P256():
-			return k, jose.ES256, nil
-		case elliptic.P384():
-			return k, jose.ES384, nil
+		switch private.Params().BitSize {
+		case 256:
+			return jose.ES256, nil
+		case 384:
+			return jose.ES384, nil
+		case 521:
+			return jose.ES512, nil
 		}
 	case ed25519.PrivateKey:
-		return k, jose.EdDSA, nil
+		return jose.EdDSA, nil
 	}
-	return nil, "", errKey
+	return "", errors.New("no signature algorithm for a key of this type")
 }

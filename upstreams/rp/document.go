@@ -1,16 +1,15 @@
-// Package rp is the relying party's side of OpenID Connect: what is asked of an identity provider to sign a person in, and how its answers are
-// read. It gives no verdict on an ID token: package upstreams has the one verifier.
 package rp
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
-	"github.com/go-json-experiment/json"
-
+	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
 )
 
@@ -19,55 +18,114 @@ const (
 	maxDocument   = 256 << 10                           // bytes; real ones have 2 to 20 KiB
 )
 
-// Document is what is read of a discovery document (OpenID Connect Discovery §3).
+// Document is what is used of a provider's metadata (OpenID Connect Discovery §3, RFC 8414 §2). Its issuer is the configured one; its endpoints
+// are judged where they are used, so that one that is odd spoils nothing else. What is not of its type counts as absent.
 type Document struct {
-	Issuer                string `json:"issuer"`
-	JWKSURI               string `json:"jwks_uri"`
-	AuthorizationEndpoint string `json:"authorization_endpoint"`
-	TokenEndpoint         string `json:"token_endpoint"`
-	UserInfoEndpoint      string `json:"userinfo_endpoint"`
-	IssInResponse         bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
+	AuthorizationEndpoint string
+	TokenEndpoint         string
+	UserInfoEndpoint      string
+	EndSessionEndpoint    string
+	ResponseIssuer        bool     // authorization_response_iss_parameter_supported (RFC 9207 §3)
+	AssertionAlgorithms   []string // token_endpoint_auth_signing_alg_values_supported
+
+	issuer, jwksURI string
 }
 
-// DocumentError is a discovery document that can't be followed.
-type DocumentError struct{ error }
+// documentError is a discovery document that can't be followed.
+type documentError struct{ error }
 
 // ErrorClass names it among the classes of fetches.
-func (DocumentError) ErrorClass() string { return "discovery" }
+func (documentError) ErrorClass() string { return "discovery" }
 
-func (e DocumentError) Unwrap() error { return e.error }
+func (e documentError) Unwrap() error { return e.error }
 
 var (
+	errNotJSON     = errors.New("discovery document is not the JSON that it must be")
 	errOtherIssuer = errors.New("discovery document is another issuer's")
-	errNoDocument  = errors.New("discovery document is not the JSON that it must be")
-	errPlain       = errors.New("is http, and the issuer is not")
+	errPlain       = errors.New("http, and the issuer is not")
 )
 
-// Discover fetches the discovery document of an issuer, which must be the configured one byte for byte (§4.3). The endpoints in it are not
-// judged yet: see CheckEndpoint.
-func Discover(ctx context.Context, client *outbound.Client, issuer string, o outbound.Get) (Document, http.Header, error) {
-	o.MaxBody = maxDocument
-	body, header, err := client.GetJSON(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath, o)
-	if err != nil {
-		return Document{}, nil, fmt.Errorf("discovery: %w", err)
+// JWKSURI is where the provider's keys are.
+func (d Document) JWKSURI() (string, error) {
+	if err := checkEndpoint(d.issuer, d.jwksURI); err != nil {
+		return "", documentError{fmt.Errorf("jwks_uri: %w", err)}
 	}
-	var d Document
-	if err := json.Unmarshal(body, &d); err != nil { // refuses repeated members and bad UTF-8, and compares names exactly
-		return Document{}, nil, DocumentError{errNoDocument}
-	}
-	if d.Issuer != issuer {
-		return Document{}, nil, DocumentError{errOtherIssuer}
-	}
-	return d, header, nil
+	return d.jwksURI, nil
 }
 
-// CheckEndpoint judges one address of a document: https, or what the issuer itself is (P43).
-func CheckEndpoint(name, address, issuer string) error {
-	if err := outbound.CheckURL(address); err != nil {
-		return DocumentError{fmt.Errorf("%s: %w", name, err)}
+// checkEndpoint says whether a URL of the document may be used at all (P43): never http where the issuer is https.
+func checkEndpoint(issuer, endpoint string) error {
+	if endpoint == "" {
+		return errors.New("none")
 	}
-	if strings.HasPrefix(issuer, "https:") && !strings.HasPrefix(address, "https:") {
-		return DocumentError{fmt.Errorf("%s %w", name, errPlain)}
+	if err := outbound.CheckURL(endpoint); err != nil {
+		return err
+	}
+	if strings.HasPrefix(issuer, "https:") && !strings.HasPrefix(endpoint, "https:") {
+		return errPlain
 	}
 	return nil
+}
+
+// fetch reads the document, the issuer of which must be the configured one byte for byte (§4.3), and says how long it may be used.
+func (d *Discovery) fetch(ctx context.Context) (Document, time.Duration, error) {
+	address := strings.TrimSuffix(d.o.Issuer, "/") + discoveryPath
+	body, header, err := d.o.HTTP.GetJSON(ctx, address, outbound.Get{MaxBody: maxDocument, Bearer: d.o.Bearer, CredentialHosts: d.o.CredentialHosts})
+	if err != nil {
+		return Document{}, 0, fmt.Errorf("discovery: %w", err)
+	}
+	doc, err := parseDocument(d.o.Issuer, body)
+	if err != nil {
+		return Document{}, 0, err
+	}
+	fresh := keys.Freshness(header)
+	if fresh == 0 {
+		fresh = defaultFresh
+	}
+	return doc, fresh, nil
+}
+
+func parseDocument(issuer string, body []byte) (Document, error) {
+	claims, err := jose.ParseClaims(body) // refuses repeated members and bad UTF-8, and compares names exactly
+	if err != nil {
+		return Document{}, documentError{errNotJSON}
+	}
+	text := func(name string) string {
+		value, _ := claims.String(name)
+		return value
+	}
+	if text("issuer") != issuer {
+		return Document{}, documentError{errOtherIssuer}
+	}
+	algorithms, _ := claims.StringList("token_endpoint_auth_signing_alg_values_supported")
+	return Document{
+		AuthorizationEndpoint: text("authorization_endpoint"),
+		TokenEndpoint:         text("token_endpoint"),
+		UserInfoEndpoint:      text("userinfo_endpoint"),
+		EndSessionEndpoint:    text("end_session_endpoint"),
+		ResponseIssuer:        claims.Value("authorization_response_iss_parameter_supported") == true,
+		AssertionAlgorithms:   algorithms,
+		issuer:                issuer, jwksURI: text("jwks_uri"),
+	}, nil
+}
+
+// SameEndpoint says whether two URLs are one endpoint: equal, or different only in what no server can tell apart.
+func SameEndpoint(a, b string) bool {
+	return a != "" && normal(a) == normal(b)
+}
+
+func normal(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return endpoint
+	}
+	port := u.Port()
+	if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		port = ""
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port + path + "?" + u.RawQuery
 }
