@@ -14,6 +14,7 @@ import (
 const hostile = `"><script>alert(1)</script>&'` + "\u202e"
 
 func TestAnswer_ReplyByQueryKeepsTheURIsOwn(t *testing.T) {
+	h, j := judged(t)
 	params := [][2]string{{"code", "c"}, {"state", "a b&c=d#é"}, {"iss", issuer}}
 	query := "code=c&state=a+b%26c%3Dd%23%C3%A9&iss=https%3A%2F%2Flogin.test%2Ffed"
 	for uri, want := range map[string]string{
@@ -27,7 +28,7 @@ func TestAnswer_ReplyByQueryKeepsTheURIsOwn(t *testing.T) {
 		"http://127.0.0.1:4711/cb":             "http://127.0.0.1:4711/cb?" + query,
 	} {
 		t.Run(uri, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			j.answer = login.Answer{Reply: &login.Reply{RedirectURI: uri, Params: params}}
 			a := h.do(get("/authorize", asking()))
 			if a.status != http.StatusSeeOther || a.header.Get("Location") != want || a.raw != "" {
@@ -91,6 +92,7 @@ func TestAnswer_ChooserOfALoopbackIssuerMayLeadToLoopback(t *testing.T) {
 }
 
 func TestAnswer_Failure(t *testing.T) {
+	h, j := judged(t)
 	reply := login.Reply{RedirectURI: "https://wiki.test/cb?a=b", Params: [][2]string{{"error", "access_denied"}, {"state", hostile}}}
 	posted := reply
 	posted.FormPost = true
@@ -105,7 +107,7 @@ func TestAnswer_Failure(t *testing.T) {
 		"begin again":      {login.Failure{Kind: login.FailureExpired, Status: 400, Retry: [][2]string{{"client_id", "wiki"}, {"state", hostile}}}, []string{`href="/fed/authorize?client_id=wiki&amp;state=` + url.QueryEscape(hostile) + `"`}, []string{"<script>"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			j.answer = login.Answer{Failure: &tt.failure}
 			a := h.do(get("/callback/acme", url.Values{"state": {"s"}}))
 			isPage(t, a, tt.failure.Status)
@@ -142,13 +144,14 @@ func TestAnswer_EveryFailureHasWordsOfItsOwn(t *testing.T) {
 
 // What is wrong with us is told to the operator, and to the person in words that tell nothing.
 func TestAnswer_OursToBlame(t *testing.T) {
+	h, j := judged(t)
 	for name, answer := range map[string]login.Answer{
 		"nothing":                   {},
 		"a page that can't be made": {Reply: &login.Reply{RedirectURI: "javascript:hush", FormPost: true}},
 		"a way back that is no way": {Failure: &login.Failure{Kind: login.FailureDenied, Status: 403, Back: &login.Reply{RedirectURI: "data:hush"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			j.answer = answer
 			a := h.do(get("/authorize", asking()))
 			isPage(t, a, http.StatusInternalServerError)

@@ -48,6 +48,12 @@ func (j *judge) UserInfo(_ context.Context, r login.UserInfo) ([]byte, string, e
 	return j.body, j.clientID, j.err
 }
 
+// afresh forgets what was asked and told.
+func (j *judge) afresh() *judge {
+	*j = judge{answer: login.Answer{Redirect: idpURL}}
+	return j
+}
+
 func (j *judge) asked() int {
 	return len(j.authorize) + len(j.callback) + len(j.logout) + len(j.userInfo)
 }
@@ -57,7 +63,7 @@ const idpURL = "https://idp.test/authorize?state=x"
 // judged is a house whose logins a judge answers: by sending the browser to an IdP, until told otherwise.
 func judged(t *testing.T, setups ...setup) (*house, *judge) {
 	t.Helper()
-	h, j := newHouse(t, setups...), &judge{answer: login.Answer{Redirect: idpURL}}
+	h, j := newHouse(t, setups...), (&judge{}).afresh()
 	h.server.JudgeBy(j)
 	return h, j
 }
@@ -111,9 +117,10 @@ func asking() url.Values {
 }
 
 func TestAuthorize_HandsOverTheWholeRequest(t *testing.T) {
+	h, j := judged(t)
 	for name, c := range map[string]call{"GET": get("/authorize", asking()), "POST": {path: "/authorize", form: asking(), header: sameOrigin}} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			a := h.do(c)
 			if a.status != http.StatusSeeOther || a.header.Get("Location") != idpURL || a.raw != "" {
 				t.Fatalf("%d %v %s", a.status, a.header, a.raw)
@@ -253,10 +260,11 @@ func TestChooser_TakesTheRequestAgain(t *testing.T) {
 }
 
 func TestCallback_HandsOverWhatTheUpstreamSays(t *testing.T) {
+	h, j := judged(t)
 	said := url.Values{"code": {"c"}, "state": {"s"}, "iss": {"https://idp.test"}, "unknown": {"u"}}
 	for name, c := range map[string]call{"query": get("/callback/acme", said), "form_post": {path: "/callback/acme", form: said, header: crossSite}} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			c.header = join(c.header, http.Header{"Cookie": {"__Host-fedbroker-a-s=sealed; __Host-fedbroker-session=me; other=x"}})
 			if a := h.do(c); a.status != http.StatusSeeOther {
 				t.Fatalf("%d %s", a.status, a.raw)
@@ -281,6 +289,7 @@ func join(headers ...http.Header) http.Header {
 
 // A form of another site's page leaves Lax cookies out; the GET that it is redirected to has them.
 func TestAuthorize_CrossSitePOSTIsAskedAgainByGET(t *testing.T) {
+	h, j := judged(t)
 	cookie := http.Header{"Cookie": {"__Host-fedbroker-session=me"}}
 	large := with(asking(), "claims", strings.Repeat("x", 8<<10))
 	for name, tt := range map[string]struct {
@@ -296,7 +305,7 @@ func TestAuthorize_CrossSitePOSTIsAskedAgainByGET(t *testing.T) {
 		"too large for an address":         {crossSite, large, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			a := h.do(call{path: "/authorize", form: tt.form, header: tt.header})
 			to := a.header.Get("Location")
 			if a.status != http.StatusSeeOther || strings.HasPrefix(to, "/fed/authorize?") != tt.again || (j.asked() == 0) != tt.again {
@@ -313,10 +322,11 @@ func TestAuthorize_CrossSitePOSTIsAskedAgainByGET(t *testing.T) {
 }
 
 func TestLogout_HandsOverTheWholeRequest(t *testing.T) {
+	h, j := judged(t)
 	asked := url.Values{"id_token_hint": {"h"}, "client_id": {"wiki"}, "post_logout_redirect_uri": {"https://wiki.test/"}, "state": {"s"}}
 	for name, c := range map[string]call{"GET": get("/logout", asked), "POST": {path: "/logout", form: asked, header: sameOrigin}} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			j.answer = login.Answer{Location: "https://wiki.test/?state=s"}
 			a := h.do(c)
 			if a.status != http.StatusSeeOther || a.header.Get("Location") != "https://wiki.test/?state=s" {
@@ -331,6 +341,7 @@ func TestLogout_HandsOverTheWholeRequest(t *testing.T) {
 
 // Only our own page's form says yes: not a link, and no form of another page, be it on this site (ports on loopback share one).
 func TestP39_LogoutIsConfirmedByOurOwnPageAlone(t *testing.T) {
+	h, j := judged(t)
 	yes := url.Values{"client_id": {"wiki"}, "confirm": {"yes"}}
 	for name, tt := range map[string]struct {
 		call
@@ -345,7 +356,7 @@ func TestP39_LogoutIsConfirmedByOurOwnPageAlone(t *testing.T) {
 		"ours, without a word": {call{path: "/logout", form: with(yes, "confirm"), header: sameOrigin}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			h.do(tt.call)
 			if len(j.logout) != 1 || j.logout[0].Confirmed != tt.confirmed {
 				t.Errorf("got %+v, want confirmed %t", j.logout, tt.confirmed)
@@ -353,7 +364,6 @@ func TestP39_LogoutIsConfirmedByOurOwnPageAlone(t *testing.T) {
 		})
 	}
 	t.Run("the word is not carried over to the GET", func(t *testing.T) {
-		h, _ := judged(t)
 		if to := h.do(call{path: "/logout", form: yes, header: crossSite}).header.Get("Location"); to != "/fed/logout?client_id=wiki" {
 			t.Errorf("to %s", to)
 		}

@@ -27,7 +27,21 @@ func cookiesOf(t *testing.T, a answer) map[string]*http.Cookie {
 	return out
 }
 
+// bothIssuers is a house with an https issuer and one with http on loopback.
+func bothIssuers(t *testing.T) func(loopback bool) (*house, *judge) {
+	t.Helper()
+	https, ofHTTPS := judged(t)
+	http, ofHTTP := judged(t, onLoopback)
+	return func(loopback bool) (*house, *judge) {
+		if loopback {
+			return http, ofHTTP.afresh()
+		}
+		return https, ofHTTPS.afresh()
+	}
+}
+
 func TestP30_CookiesAndTheirAttributes(t *testing.T) {
+	houses := bothIssuers(t)
 	value, none := "me", ""
 	for name, tt := range map[string]struct {
 		loopback bool
@@ -45,11 +59,7 @@ func TestP30_CookiesAndTheirAttributes(t *testing.T) {
 		"session on loopback":                     {true, login.Answer{Session: &value}, http.Cookie{Name: "fedbroker-session", Value: "me", SameSite: http.SameSiteLaxMode}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var setups []setup
-			if tt.loopback {
-				setups = append(setups, onLoopback)
-			}
-			h, j := judged(t, setups...)
+			h, j := houses(tt.loopback)
 			tt.answer.Redirect = idpURL
 			j.answer = tt.answer
 			got := cookiesOf(t, h.do(get("/authorize", asking())))
@@ -74,6 +84,7 @@ func TestP30_AnOlderAttemptIsClearedBesideTheNewOne(t *testing.T) {
 }
 
 func TestP30_CookiesAreReadByTheirWholeNames(t *testing.T) {
+	houses := bothIssuers(t)
 	sealed := func(pairs ...string) (out []login.Sealed) {
 		for i := 0; i < len(pairs); i += 2 {
 			out = append(out, login.Sealed{ID: pairs[i], Value: pairs[i+1]})
@@ -96,11 +107,7 @@ func TestP30_CookiesAreReadByTheirWholeNames(t *testing.T) {
 		"of another server on this machine": {true, []string{"idp-session=x; app=y"}, login.Browser{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var setups []setup
-			if tt.loopback {
-				setups = append(setups, onLoopback)
-			}
-			h, j := judged(t, setups...)
+			h, j := houses(tt.loopback)
 			c := get("/authorize", asking())
 			c.header = http.Header{"Cookie": tt.cookie}
 			h.do(c)

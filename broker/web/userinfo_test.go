@@ -11,6 +11,7 @@ import (
 )
 
 func TestUserInfo_TheTokenAndWhereItMayBe(t *testing.T) {
+	h, j := judged(t)
 	const token = "e30.e30.c2ln"
 	header := http.Header{"Authorization": {"Bearer " + token}}
 	inForm := url.Values{"access_token": {token}}
@@ -41,7 +42,7 @@ func TestUserInfo_TheTokenAndWhereItMayBe(t *testing.T) {
 		"a cookie is nobody's credentials": {call{method: http.MethodGet, path: "/userinfo", header: http.Header{"Cookie": {"__Host-fedbroker-session=me"}}}, 401, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			j.body = []byte(`{"sub":"acme|alice"}`)
 			a := h.do(tt.call)
 			if a.status != tt.status || a.header.Get("Cache-Control") != "no-store" || len(a.header.Get("Decision-Id")) < 22 {
@@ -69,6 +70,7 @@ func TestUserInfo_TheTokenAndWhereItMayBe(t *testing.T) {
 }
 
 func TestUserInfo_Refusals(t *testing.T) {
+	h, j := judged(t)
 	for name, tt := range map[string]struct {
 		err       error
 		status    int
@@ -81,7 +83,7 @@ func TestUserInfo_Refusals(t *testing.T) {
 		"any Go error":   {errors.New("hush: pq: password of acme is wrong"), 500, oauth.CodeServerError, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, j := judged(t)
+			j.afresh()
 			j.err = tt.err
 			a := h.do(call{method: http.MethodGet, path: "/userinfo", header: http.Header{"Authorization": {"Bearer x"}}})
 			if a.status != tt.status || a.text("error") != string(tt.code) || a.text("error_description") != tt.code.Description() || len(a.body) != 3 || strings.Contains(a.raw, "hush") {
