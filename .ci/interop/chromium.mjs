@@ -63,6 +63,8 @@ await visit('the chooser: looked at, and one option clicked', async (page, scree
   assert.equal(new URL(page.url()).origin, panva)
   const answer = await atApp(page, () => signIn(page))
   assert.ok(answer.get('code') && answer.get('iss') === issuer)
+  const ours = (await screen.context.cookies(issuer)).filter(({ name }) => name.startsWith('fedbroker'))
+  assert.deepEqual(ours.map(({ name, httpOnly, sameSite, path }) => [name, httpOnly, sameSite, path]), [['fedbroker-session', true, 'Lax', '/']])
 })
 
 await visit('the chooser by keyboard alone, without JavaScript, to the provider that answers by form_post', async (page) => {

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
-import { apology, apps, signIn, wayBack } from './app.mjs'
+import { apology, apps, beta, signIn, wayBack } from './app.mjs'
 import { Browser } from './browser.mjs'
-import { finish, secret, step } from './steps.mjs'
+import { finish, secret, step, until } from './steps.mjs'
 
 const { WORK: work, PANVA_PID: panvaPID, BETA_PID: betaPID } = process.env
 
@@ -16,7 +16,7 @@ async function interrupted(upstream, happen) {
   browser.until = (url) => url.pathname === `/callback/${upstream}`
   const callback = await signIn(browser, await browser.open(attempt.url))
   browser.until = () => false
-  happen()
+  await happen()
   const started = performance.now()
   const page = await browser.open(callback.url, callback.init)
   return { browser, attempt, page, seconds: (performance.now() - started) / 1000 }
@@ -24,7 +24,10 @@ async function interrupted(upstream, happen) {
 
 const outages = {
   'does not answer any more': ['panva', () => process.kill(Number(panvaPID), 'SIGSTOP')],
-  'is gone': ['beta', () => process.kill(Number(betaPID), 'SIGKILL')],
+  'is gone': ['beta', async () => {
+    process.kill(Number(betaPID))
+    await until('its end', () => fetch(beta).then(() => undefined, () => true))
+  }],
 }
 for (const [what, [upstream, happen]] of Object.entries(outages)) {
   await step(`a provider that ${what} between login and code: a page within 15 s, and the way back says temporarily_unavailable`, async () => {

@@ -1,6 +1,9 @@
 // People log in at real identity providers and reach apps on openid-client through a running fedbroker.
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import * as client from 'openid-client'
 import { accessClaims, apps, beta, glewlwyd, identityClaims, issuer, panva, signIn } from './app.mjs'
@@ -8,6 +11,7 @@ import { denial, exchange } from './broker.mjs'
 import { Browser } from './browser.mjs'
 import { finish, step, until } from './steps.mjs'
 
+const run = promisify(execFile)
 const graceSeconds = 2 // tokens.refresh_grace of fedbroker.yaml
 const seconds = () => Math.floor(Date.now() / 1000)
 
@@ -281,6 +285,25 @@ await step('logout without a hint asks the person first, and another browser\'s 
   assert.equal(done.status, 200)
   const attempt = await none()
   assert.equal(await apps.basic.refused(attempt, await browser.open(attempt.url)), 'login_required')
+})
+
+// -------------------------------------------------------------------- the operator
+
+await step('an operator finds a person\'s session and ends it: signed out, its tokens dead, another browser\'s alive', async () => {
+  const [browser, other] = [new Browser(), new Browser()]
+  const tokens = await apps.post.login(browser, { idp_hint: 'panva' })
+  const elsewhere = await apps.post.login(other, { idp_hint: 'panva' })
+  const { sid } = decodeJwt(tokens.id_token)
+  const operator = async (...words) => (await run(process.env.FEDBROKER, ['sessions', ...words, '--config', join(process.env.WORK, 'fedbroker.yaml')])).stdout
+  assert.ok((await operator('list', '--subject', 'panva|ada', '--limit', '1000')).includes(sid))
+  await operator('revoke', sid)
+  assert.ok(!(await operator('list', '--subject', 'panva|ada', '--limit', '1000')).includes(sid))
+  const attempt = await apps.post.begin({ prompt: 'none' })
+  assert.equal(await apps.post.refused(attempt, await browser.open(attempt.url)), 'login_required')
+  assert.equal(await refused(apps.post, tokens.refresh_token), 'invalid_grant')
+  assert.equal(await apps.post.active(tokens.access_token), false)
+  assert.equal(await apps.post.active(elsewhere.access_token), true)
+  await apps.post.refresh(elsewhere.refresh_token)
 })
 
 finish()

@@ -105,6 +105,7 @@ async function interact(request, response) {
 }
 
 const server = createServer((request, response) => {
+  if (request.url === '/favicon.ico') return response.writeHead(204).end() // its own pages name none
   if (!request.url.startsWith('/interaction/')) return provider.callback()(request, response)
   return interact(request, response).catch((error) => {
     console.log(error)

@@ -161,6 +161,21 @@ await step('a person who says no at the provider: a page without the provider\'s
   assert.equal(await apps.basic.refused(attempt, await wayBack(browser, page, apps.basic)), 'access_denied')
 })
 
+await step('two tabs of one browser: each login ends at its own app', async () => {
+  const browser = new Browser()
+  browser.until = (url) => url.origin === panva
+  const tabs = []
+  for (const app of [apps.basic, apps.post]) {
+    const attempt = await app.begin({ idp_hint: 'panva' })
+    tabs.push({ app, attempt, place: (await browser.open(attempt.url)).url })
+  }
+  browser.until = () => false
+  for (const { app, attempt, place } of tabs.reverse()) {
+    const tokens = await app.finish(attempt, await signIn(browser, await browser.open(place)))
+    assert.equal(decodeJwt(tokens.id_token).sub, 'panva|ada')
+  }
+})
+
 await step(`${parallel} logins at once in one browser: the newest ${keptAttempts} end well, the oldest starts again, and the cookies fit into a header`, async () => {
   const browser = new Browser()
   const attempts = []

@@ -42,7 +42,7 @@ export class Screen {
       await this.page.setViewportSize(viewport)
       for (const colorScheme of schemes) {
         await this.page.emulateMedia({ colorScheme })
-        await this.page.screenshot({ path: join(folder, `${name}-${size}-${colorScheme}.png`), fullPage: true })
+        await this.page.screenshot({ path: join(folder, `${name}-${size}-${colorScheme}.png`), fullPage: true, animations: 'disabled' })
       }
       const width = await this.page.evaluate(() => document.documentElement.scrollWidth)
       assert.ok(width <= viewport.width, `${name} is ${width} px wide on a ${size}`)
