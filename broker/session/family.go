@@ -10,13 +10,18 @@ import (
 	"fedbroker/store"
 )
 
-// familyEnds is when a family is over: in all, and without use.
+// familyEnds is when a family is over: in all, without use, and a session-bound one with its session at the latest.
 func (s *Store) familyEnds(r *grantRecord) time.Time {
-	return earlier(r.Redeemed.Add(s.o.RefreshTTL), r.LastUse.Add(s.o.RefreshIdle))
+	ends := earlier(r.Redeemed.Add(s.o.RefreshTTL), r.LastUse.Add(s.o.RefreshIdle))
+	if r.SessionBound {
+		ends = earlier(ends, r.Since.Add(s.o.TTL))
+	}
+	return ends
 }
 
 // Refresh finds the family of a refresh token; nothing is written. Fresh is the current generation; Grace its predecessor, in time, while nobody
-// has used the current one; Spent any other that was once made: somebody else holds the family, too (P36). Whatever is wrong with a token that
+// has used the current one; Spent any other that was once made: somebody else holds the family, too (P36); Expired what would be good, but for
+// the family's end. Whatever is wrong with a token that
 // is none of ours is ErrNone, and so is a session-bound family whose session is gone.
 func (s *Store) Refresh(ctx context.Context, token string) (Presented, error) {
 	key, generation, mac, ok := splitRefresh(token)
@@ -28,18 +33,19 @@ func (s *Store) Refresh(ctx context.Context, token string) (Presented, error) {
 		return Presented{}, err
 	}
 	r, now := &p.row.Value, s.o.Now()
-	if len(r.Family) == 0 || generation > r.Generation || !hmac.Equal(mac, generationMAC(r.Family, generation)) {
+	if len(r.Family) == 0 || !hmac.Equal(mac, generationMAC(r.Family, generation)) || generation > r.Generation {
 		return Presented{}, ErrNone
 	}
 	switch {
-	case !now.Before(s.familyEnds(r)):
-		p.State = Expired
 	case generation == r.Generation:
 		p.State = Fresh
 	case generation == r.Generation-1 && now.Before(r.Rotated.Add(s.o.RefreshGrace)):
 		p.State = Grace
 	default:
 		p.State = Spent
+	}
+	if p.State != Spent && !now.Before(s.familyEnds(r)) {
+		p.State = Expired
 	}
 	if !r.SessionBound {
 		return p, nil
@@ -56,7 +62,7 @@ func (s *Store) Refresh(ctx context.Context, token string) (Presented, error) {
 
 // Rotate makes the next refresh token of a fresh one, in one commit, in which the session of a session-bound family is seen again; for the
 // predecessor in its grace it returns the very token that was made of it then, and writes nothing. keep leaves the token as it is and renews
-// its idle time. ErrSpent: another was quicker, and whoever looks again may find the grace.
+// its idle time. ErrSpent: another was quicker, and whoever looks again may find the grace. ErrNone: the session ended meanwhile.
 func (s *Store) Rotate(ctx context.Context, p Presented, keep bool) (refresh string, err error) {
 	r, now := p.row.Value, s.o.Now()
 	switch p.State {
@@ -66,11 +72,13 @@ func (s *Store) Rotate(ctx context.Context, p Presented, keep bool) (refresh str
 	default:
 		return "", ErrSpent
 	}
-	if r.LastUse = now; !keep {
+	if r.LastUse = now; keep {
+		r.Rotated = time.Time{} // used as it is: its predecessor's grace is over all the same
+	} else {
 		r.Generation, r.Rotated = r.Generation+1, now
 	}
 	expires := later(s.familyEnds(&r), now.Add(s.o.Keep))
-	for try := 0; ; try++ {
+	for try := 1; ; try++ {
 		seen, err := s.seen(ctx, &r, now)
 		if err == nil {
 			err = s.swap(ctx, p, r, expires, seen...)
@@ -78,7 +86,7 @@ func (s *Store) Rotate(ctx context.Context, p Presented, keep bool) (refresh str
 		if err == nil {
 			return refreshToken(p.row.Key, r.Family, r.Generation), nil
 		}
-		if !errors.Is(err, store.ErrConflict) || try == endTries { // of the session alone: ErrSpent is no ErrConflict
+		if !errors.Is(err, store.ErrConflict) || try == maxTries { // of the session alone: ErrSpent is no ErrConflict
 			return "", err
 		}
 	}
@@ -93,8 +101,7 @@ func (s *Store) seen(ctx context.Context, r *grantRecord, now time.Time) ([]stor
 	if err != nil {
 		return nil, err
 	}
-	session.Seen = now
-	ops, err := s.put(ctx, &session, store.Cond(session.rev))
+	ops, err := s.touch(ctx, &session, now)
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}

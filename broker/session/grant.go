@@ -107,9 +107,12 @@ func (s *Store) newGrant(ctx context.Context, g *Grant, now time.Time) (code str
 
 // Begin ends a login attempt: in one commit the attempt is spent until attemptEnds, the new session and its first grant are written. former
 // (nil: none) is this browser's session before: one of the same person is taken into Former, one of another is deleted. ErrSpent: the
-// attempt was used before; nothing was written. The ids and times of session and grant are set here.
+// attempt was used before, or is over; nothing was written. The ids and times of session and grant are set here.
 func (s *Store) Begin(ctx context.Context, attemptID string, attemptEnds time.Time, session Session, former *Session, grant Grant) (cookie, code string, _ Session, _ Grant, err error) {
-	for try := 0; ; try++ {
+	if !s.o.Now().Before(attemptEnds) { // nobody would remember that it is spent
+		return "", "", Session{}, Grant{}, fmt.Errorf("login: %w", ErrSpent)
+	}
+	for try := 1; ; try++ {
 		b := beginning{session: session, grant: grant}
 		err := s.begin(ctx, &b, attemptID, attemptEnds, former)
 		conflict, lost := errors.AsType[*store.ConflictError](err)
@@ -118,7 +121,7 @@ func (s *Store) Begin(ctx context.Context, attemptID string, attemptEnds time.Ti
 			return b.cookie, b.code, b.session, b.grant, nil
 		case lost && conflict.Bucket == bucketAttempts:
 			err = ErrSpent
-		case lost && try < endTries: // the former session was touched
+		case lost && try < maxTries: // the former session was touched
 			continue
 		}
 		return "", "", Session{}, Grant{}, fmt.Errorf("login: %w", err)
@@ -173,22 +176,13 @@ func (s *Store) begin(ctx context.Context, b *beginning, attemptID string, attem
 
 // Issue is single sign-on: in one commit the session is seen again and the grant written. ErrNone: the session ended meanwhile.
 func (s *Store) Issue(ctx context.Context, session Session, grant Grant) (code string, _ Grant, err error) {
-	for try := 0; ; try++ {
-		now := s.o.Now()
-		grant.SessionID, grant.Since = session.ID, session.Created
-		code, granted, err := s.newGrant(ctx, &grant, now)
-		if err != nil {
-			return "", Grant{}, fmt.Errorf("grant: %w", err)
-		}
-		session.Seen = now
-		ops, err := s.put(ctx, &session, store.Cond(session.rev))
-		if err == nil {
-			_, err = s.o.Engine.Commit(ctx, append(granted, ops...)...)
-		}
+	grant.SessionID, grant.Since = session.ID, session.Created
+	for try := 1; ; try++ {
+		code, err := s.issue(ctx, &session, &grant)
 		if err == nil {
 			return code, grant, nil
 		}
-		if !errors.Is(err, store.ErrConflict) || try == endTries {
+		if !errors.Is(err, store.ErrConflict) || try == maxTries {
 			return "", Grant{}, fmt.Errorf("grant: %w", err)
 		}
 		// Another tab was quicker: what counts is that the session is still there.
@@ -196,6 +190,20 @@ func (s *Store) Issue(ctx context.Context, session Session, grant Grant) (code s
 			return "", Grant{}, err
 		}
 	}
+}
+
+func (s *Store) issue(ctx context.Context, session *Session, grant *Grant) (code string, err error) {
+	now := s.o.Now()
+	seen, err := s.touch(ctx, session, now)
+	if err != nil {
+		return "", err
+	}
+	code, ops, err := s.newGrant(ctx, grant, now)
+	if err != nil {
+		return "", err
+	}
+	_, err = s.o.Engine.Commit(ctx, append(ops, seen...)...)
+	return code, err
 }
 
 // State says what presenting a code or a refresh token amounts to.
@@ -216,6 +224,11 @@ type Presented struct {
 	State State
 
 	row store.Row[grantRecord]
+}
+
+// Format keeps the family's secret and the person's claims out of every log, whatever the verb.
+func (p Presented) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "grant %s, state %d", p.Grant.ID, p.State)
 }
 
 // Code finds the grant of a code; nothing is written. Whatever is wrong with a code that is none of ours is ErrNone.
@@ -256,7 +269,7 @@ func (s *Store) present(ctx context.Context, key string) (Presented, error) {
 
 // Grant finds a grant by its id, for userinfo. ErrNone if there is none.
 func (s *Store) Grant(ctx context.Context, id string) (Grant, error) {
-	if !store.TimeLed(id) || !isKey(id) {
+	if !isKey(id) {
 		return Grant{}, ErrNone
 	}
 	p, err := s.present(ctx, id)

@@ -40,12 +40,12 @@ func split(handle string) (key, secret string, ok bool) {
 		return "", "", false
 	}
 	key, secret, ok = strings.Cut(handle, separator)
-	return key, secret, ok && store.TimeLed(key) && isKey(key)
+	return key, secret, ok && isKey(key)
 }
 
-// isKey says whether every character of a key is one that NewKey makes: nothing else may reach the engine.
+// isKey says whether a key is of the form that NewKey makes: nothing else may reach the engine.
 func isKey(key string) bool {
-	return strings.IndexFunc(key, func(r rune) bool {
+	return store.TimeLed(key) && strings.IndexFunc(key, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '_'
 	}) < 0
 }

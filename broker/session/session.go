@@ -153,6 +153,22 @@ func (s *Store) put(ctx context.Context, v *Session, cond store.Cond) ([]store.O
 	}, cond, v.Expires)
 }
 
+// seenStep is how exactly it is known when a session was seen last. It spares writes, and keeps the tabs that a browser opens together from
+// losing to each other: the first of them touches the session, the others find it touched.
+const seenStep = time.Second
+
+// touch returns the ops by which a session is seen again, or, where it was seen a moment ago, that it still has to be there.
+func (s *Store) touch(ctx context.Context, v *Session, now time.Time) ([]store.Op, error) {
+	if v.rev == 0 { // never looked up: no condition would hold it
+		return nil, ErrNone
+	}
+	if now.Before(v.Seen.Add(seenStep)) {
+		return []store.Op{s.sessions.Check(v.ID, store.Cond(v.rev))}, nil
+	}
+	v.Seen = now
+	return s.put(ctx, v, store.Cond(v.rev))
+}
+
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -169,7 +185,7 @@ func decode(text []byte) (map[string]any, error) {
 	return claims.Map(), nil
 }
 
-// encode makes an object of no claims, too.
+// encode makes an object of no claims, too. What decode would not read is never written.
 func encode(claims map[string]any) ([]byte, error) {
 	if claims == nil {
 		claims = map[string]any{}
@@ -178,7 +194,8 @@ func encode(claims map[string]any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
-	return text, nil
+	_, err = decode(text)
+	return text, err
 }
 
 // Session finds a session by its cookie. Without one it is ErrNone, whatever is wrong with the cookie.
@@ -199,7 +216,7 @@ func (s *Store) Session(ctx context.Context, cookie string) (Session, error) {
 
 // SessionByID finds a session by its sid, for those who hold no cookie: refresh families and operators.
 func (s *Store) SessionByID(ctx context.Context, sid string) (Session, error) {
-	if !store.TimeLed(sid) || !isKey(sid) {
+	if !isKey(sid) {
 		return Session{}, ErrNone
 	}
 	row, err := s.sessions.Get(ctx, sid)
@@ -240,35 +257,36 @@ func (s *Store) list(rows []store.Row[sessionRecord], err error) ([]Session, err
 	return out, nil
 }
 
-// endTries bounds how often End begins again because a session was touched meanwhile.
-const endTries = 8
+// maxTries bounds how often a commit begins again because a session was touched meanwhile, at most once in seenStep.
+const maxTries = 8
 
-// End deletes sessions, in one commit; those that are gone already are no error.
+// endAtOnce is how many sessions End deletes in one commit: each is 3 ops, with its index entries.
+const endAtOnce = store.MaxOps / 3
+
+// End deletes sessions, up to endAtOnce of them in one commit; those that are gone already are no error.
 func (s *Store) End(ctx context.Context, sids ...string) error {
-	sids = slices.Clone(sids)
+	sids = slices.DeleteFunc(slices.Clone(sids), func(sid string) bool { return !isKey(sid) })
 	slices.Sort(sids)
-	for try := 0; ; try++ {
+	for some := range slices.Chunk(slices.Compact(sids), endAtOnce) {
+		if err := s.end(ctx, some); err != nil {
+			return fmt.Errorf("sessions: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) end(ctx context.Context, sids []string) error {
+	for try := 1; ; try++ {
 		var ops []store.Op
-		for _, sid := range slices.Compact(sids) {
-			if !store.TimeLed(sid) || !isKey(sid) {
-				continue
-			}
+		for _, sid := range sids {
 			one, err := s.sessions.DeleteOps(ctx, sid, store.Any)
 			if err != nil {
-				return fmt.Errorf("sessions: %w", err)
+				return err
 			}
 			ops = append(ops, one...)
 		}
-		if len(ops) == 0 {
-			return nil
+		if _, err := s.o.Engine.Commit(ctx, ops...); !errors.Is(err, store.ErrConflict) || try == maxTries {
+			return err
 		}
-		_, err := s.o.Engine.Commit(ctx, ops...)
-		if errors.Is(err, store.ErrConflict) && try < endTries {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("sessions: %w", err)
-		}
-		return nil
 	}
 }

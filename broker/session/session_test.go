@@ -3,6 +3,7 @@ package session_test
 import (
 	"crypto/rand"
 	"errors"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -16,44 +17,66 @@ const (
 	ttl   = 12 * time.Hour
 	idle  = time.Hour
 	grace = 10 * time.Second
+	keep  = 11 * time.Minute
+
+	refreshTTL  = 720 * time.Hour
+	refreshIdle = 168 * time.Hour
 )
 
-// house is a store on a memory engine, with a clock that the test moves.
+// house is a store on an engine, memory unless on says otherwise, with a clock that the test moves.
 type house struct {
 	*session.Store
-	t   *testing.T
-	mu  sync.Mutex
-	now time.Time
+	t      *testing.T
+	engine store.Engine
+	mu     sync.Mutex
+	now    time.Time
 }
 
 func (h *house) clock() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
 
 func (h *house) pass(d time.Duration) { h.mu.Lock(); defer h.mu.Unlock(); h.now = h.now.Add(d) }
 
-func newHouse(t *testing.T, change ...func(*session.Options)) *house {
+// on puts the house on an engine of the named kind.
+func on(t *testing.T, kind string) func(*session.Options) {
+	return func(o *session.Options) { o.Engine = openEngine(t, kind, o.Now) }
+}
+
+func openEngine(t *testing.T, kind string, now func() time.Time) store.Engine {
 	t.Helper()
-	h := &house{t: t, now: time.Unix(1_800_000_000, 0)}
-	engine, err := engines.Open("memory", engines.Options{Now: h.clock})
+	engine, err := engines.Open(kind, engines.Options{Path: filepath.Join(t.TempDir(), "sessions.db"), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
+	return engine
+}
+
+func newSealer(t *testing.T) *store.Sealer {
+	t.Helper()
 	var key [32]byte
 	_, _ = rand.Read(key[:])
 	sealer, err := store.NewSealer([]store.SealKey{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sealer
+}
+
+func newHouse(t *testing.T, change ...func(*session.Options)) *house {
+	t.Helper()
+	h := &house{t: t, now: time.Unix(1_800_000_000, 0)}
 	o := session.Options{
-		Engine: engine, Sealing: sealer, Now: h.clock, TTL: ttl, Idle: idle, CodeTTL: time.Minute,
-		RefreshTTL: 720 * time.Hour, RefreshIdle: 168 * time.Hour, RefreshGrace: grace, Keep: 11 * time.Minute,
+		Engine: openEngine(t, "memory", h.clock), Sealing: newSealer(t), Now: h.clock, TTL: ttl, Idle: idle, CodeTTL: time.Minute,
+		RefreshTTL: refreshTTL, RefreshIdle: refreshIdle, RefreshGrace: grace, Keep: keep,
 	}
 	for _, c := range change {
 		c(&o)
 	}
+	var err error
 	if h.Store, err = session.Open(o); err != nil {
 		t.Fatal(err)
 	}
+	h.engine = o.Engine
 	return h
 }
 
