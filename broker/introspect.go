@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"fedbroker/broker/event"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/session"
 	"fedbroker/broker/token"
 	"fedbroker/mappers"
 	"fedbroker/upstreams/jose"
@@ -60,14 +62,14 @@ func (r *request) refusePublic(context.Context) error {
 
 // openToken leaves opened zero where the token is none of ours that lives. To its revocation a dead one is open still: the call before
 // may have ended between the revocation and its line, and the retry has to write that line (P26).
-func (r *request) openToken(context.Context) error {
+func (r *request) openToken(ctx context.Context) error {
 	raw := r.in.Form.Get(paramToken)
 	if raw == "" {
 		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonParameter).Because(errors.New("token is missing"))
 	}
 	unverified, err := jose.Parse(raw)
 	if err != nil {
-		return nil //nolint:nilerr // not a token: unknown
+		return r.openFamily(ctx, raw)
 	}
 	own, err := r.opener.OpenAccess(unverified, r.in.Now)
 	dead := r.event.Kind == event.KindRevocation && errors.Is(err, revoke.ErrRevoked)
@@ -79,6 +81,38 @@ func (r *request) openToken(context.Context) error {
 	}
 	r.opened = own
 	return nil
+}
+
+// openFamily finds the family of a refresh token, to revoke it; to introspection a refresh token is unknown: no resource is to see one.
+func (r *request) openFamily(ctx context.Context, raw string) error {
+	if r.event.Kind != event.KindRevocation {
+		return nil
+	}
+	p, err := r.sessions.Refresh(ctx, raw)
+	if errors.Is(err, session.ErrNone) {
+		return nil // not a token: unknown
+	}
+	if err != nil {
+		return notDurable(err)
+	}
+	r.family = &p.Grant
+	return nil
+}
+
+// revokeFamily ends a refresh token with all that came of the same grant, its access tokens included (RFC 7009 §2.1).
+func (r *request) revokeFamily(ctx context.Context, g *session.Grant) error {
+	if g.ClientID != r.client.ID {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonGrantNotAllowed).Because(errors.New("not the token's client"))
+	}
+	r.event.TokenID, r.event.Upstream = g.ID, g.Upstream
+	if err := r.revoked.Revoke(ctx, revoke.KindFamily, g.ID, time.Time{}, r.sessions.FamilyEnds(*g)); err != nil {
+		return notDurable(err)
+	}
+	var err error
+	if r.event.Subject, err = r.record.Subject(ctx, g.Subject); err != nil {
+		return notDurable(err)
+	}
+	return notDurable(r.record.Durable(ctx, &r.event))
 }
 
 // introspect judges by our own clock without leeway: who asks us shall not go on longer than the token says.
@@ -124,7 +158,10 @@ func introspection(issuer string, own *token.Own) map[string]any {
 // revoke is for the token's client alone; anyone else learns that the request is refused (RFC 7009 §2.1).
 func (r *request) revoke(ctx context.Context) error {
 	own := &r.opened
-	if own.JTI == "" {
+	switch {
+	case r.family != nil:
+		return r.revokeFamily(ctx, r.family)
+	case own.JTI == "":
 		return nil // RFC 7009 §2.2: nothing is left to do
 	}
 	if own.ClientID != r.client.ID {

@@ -16,6 +16,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/session"
 	"fedbroker/broker/token"
 )
 
@@ -30,8 +31,9 @@ type request struct {
 	authority policy.Authority
 	draft     token.Draft
 	minted    token.Minted
-	refresh   string    // refresh token of the answer
-	opened    token.Own // introspection and revocation: the token, if it is one
+	refresh   string         // refresh token of the answer
+	opened    token.Own      // introspection and revocation: the token, if it is one
+	family    *session.Grant // revocation: the grant of a refresh token
 	answer    []byte
 }
 

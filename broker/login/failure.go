@@ -60,9 +60,12 @@ func (v *visit) refuse(ctx context.Context, err error) {
 }
 
 func (v *visit) page(f *failed) *Failure {
-	p := &Failure{Kind: f.kind, Status: f.refusal.HTTPStatus(), Upstream: v.event.Upstream, RetryAfter: int((f.refusal.RetryAfter + time.Second - 1) / time.Second)}
+	p := &Failure{Kind: f.kind, Status: f.refusal.HTTPStatus(), RetryAfter: int((f.refusal.RetryAfter + time.Second - 1) / time.Second)}
 	if p.Kind == "" {
 		p.Kind = FailureRequest
+	}
+	if _, up, ok := v.Upstreams.Login(v.event.Upstream); ok {
+		p.Upstream = up.Display
 	}
 	if v.asked != nil {
 		p.ClientID, p.Back = v.asked.client.ID, v.asked.refusal(f.refusal.Code, v.Issuer)
