@@ -7,6 +7,7 @@ import { Glewlwyd } from './glewlwyd.mjs'
 import { keep, secret } from './steps.mjs'
 
 export const { BROKER_URL: issuer, PANVA_URL: panva, BETA_URL: beta } = process.env
+export const origin = new URL(issuer).origin // the issuer may have a path
 export const glewlwyd = process.env.GLEWLWYD_URL &&
   new Glewlwyd({ url: process.env.GLEWLWYD_URL, resource: issuer, secret: secret('glewlwyd.secret') })
 
@@ -98,7 +99,7 @@ export async function signIn(browser, page, who = {}) {
 }
 
 // carriesOn tells whether a page of the broker only hands an answer to the app (response mode form_post).
-const carriesOn = (page) => page.url.origin === issuer && page.status === 200 && page.forms.length === 1 && page.forms[0].action.origin !== issuer
+const carriesOn = (page) => page.url.origin === origin && page.status === 200 && page.forms.length === 1 && page.forms[0].action.origin !== origin
 
 // words is what a page says, for failures of steps.
 export const words = ({ html }) => html.replace(/<(style|script)[\s\S]*?<\/\1>|<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim().slice(0, 300)

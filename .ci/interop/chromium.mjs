@@ -133,7 +133,7 @@ const user = async (page) => {
   return JSON.parse(await page.textContent('#user'))
 }
 
-await visit('oidc-client-ts: login through the chooser, userinfo across origins, renewal by refresh token, sign-out', async (page, screen) => {
+await visit('oidc-client-ts: login through the chooser, userinfo across origins, renewal by refresh token and in a hidden frame (prompt=none), sign-out', async (page, screen) => {
   await page.goto(`${spa}/`)
   await page.getByText('signed out').waitFor()
   await page.getByRole('button', { name: 'Sign in' }).click()
@@ -145,8 +145,8 @@ await visit('oidc-client-ts: login through the chooser, userinfo across origins,
   assert.equal(before.profile.given_name, 'Ada')
   await screen.picture('spa')
   let token = before.token
-  for (let renewal = 0; renewal < 2; renewal++) {
-    await page.getByRole('button', { name: 'Renew' }).click()
+  for (const button of ['Renew', 'Renew', 'Renew in a frame']) {
+    await page.getByRole('button', { name: button, exact: true }).click()
     const after = await user(page)
     assert.notEqual(after.token, token)
     assert.deepEqual([after.profile.sub, after.profile.auth_time, after.profile.sid], [before.profile.sub, before.profile.auth_time, before.profile.sid])

@@ -13,7 +13,7 @@ const { WORK: work, PANVA_PID: panvaPID, BETA_PID: betaPID } = process.env
 async function interrupted(upstream, happen) {
   const browser = new Browser()
   const attempt = await apps.basic.begin({ idp_hint: upstream })
-  browser.until = (url) => url.pathname === `/callback/${upstream}`
+  browser.until = (url) => url.pathname.endsWith(`/callback/${upstream}`)
   const callback = await signIn(browser, await browser.open(attempt.url))
   browser.until = () => false
   await happen()

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import * as client from 'openid-client'
-import { accessClaims, apps, beta, glewlwyd, identityClaims, issuer, panva, signIn } from './app.mjs'
+import { accessClaims, apps, beta, glewlwyd, identityClaims, issuer, origin, panva, signIn } from './app.mjs'
 import { denial, exchange } from './broker.mjs'
 import { Browser } from './browser.mjs'
 import { finish, step, until } from './steps.mjs'
@@ -122,14 +122,14 @@ await step('the chooser names each provider once and needs no script; its link l
   const browser = new Browser()
   const attempt = await apps.basic.begin()
   const page = await browser.open(attempt.url)
-  assert.deepEqual([page.status, page.url.origin], [200, issuer])
+  assert.deepEqual([page.status, page.url.origin], [200, origin])
   assert.doesNotMatch(page.html, /<script/i)
   const hints = page.links.map((link) => link.searchParams.get('idp_hint')).filter(Boolean).sort()
   assert.deepEqual(hints, ['beta', 'glewlwyd', 'panva'])
   for (const name of ['Panva &amp; Partners', 'Beta Works', 'Glewlwyd']) assert.equal(page.html.split(name).length - 1, 1, name)
   const link = page.links.find((href) => href.searchParams.get('idp_hint') === 'beta')
   const tokens = await apps.basic.finish(attempt, await signIn(browser, await browser.open(link)))
-  assert.ok(browser.visited.some((url) => url.pathname === '/callback/beta' && !url.search), 'not answered by form_post')
+  assert.ok(browser.visited.some((url) => url.pathname.endsWith('/callback/beta') && !url.search), 'not answered by form_post')
   const claims = await identityClaims(tokens.id_token, 'app-basic')
   assert.deepEqual([claims.sub, claims.email, claims.groups], ['beta|ada', 'ada@beta.example', ['beta:orders']])
   assert.equal(claims.acr, undefined, 'an acr that is not mapped')
@@ -160,6 +160,34 @@ await step('an app by private_key_jwt, with RS256 ID tokens and a mapper of its 
   const answer = await client.fetchUserInfo(apps.key.config, tokens.access_token, 'panva|ada')
   assert.deepEqual([answer.realm, answer.tenant, answer.name, answer.email], ['panva', undefined, undefined, 'ada@panva.example'])
   assert.equal(tokens.refresh_token, undefined)
+})
+
+await step('an essential acr that the provider proves is met; one that it does not prove is told as unmet; acr_values alone refuse nobody', async () => {
+  const claims = JSON.stringify({ id_token: { acr: { essential: true, values: ['urn:fedbroker:2fa'] } } })
+  const met = await apps.basic.login(new Browser(), { idp_hint: 'panva', claims })
+  assert.equal(decodeJwt(met.id_token).acr, 'urn:fedbroker:2fa')
+  const browser = new Browser()
+  const attempt = await apps.basic.begin({ idp_hint: 'beta', claims })
+  assert.equal(await apps.basic.refused(attempt, await signIn(browser, await browser.open(attempt.url))), 'unmet_authentication_requirements')
+  const asked = await apps.basic.login(new Browser(), { idp_hint: 'beta', acr_values: 'urn:fedbroker:2fa' })
+  assert.equal(decodeJwt(asked.id_token).acr, undefined)
+})
+
+await step('id_token_hint: the person who is signed in passes, another\'s hint asks for a login', async () => {
+  await apps.basic.login(ada, { prompt: 'none', id_token_hint: first.id_token })
+  const ben = new Browser()
+  await apps.basic.login(ben, { idp_hint: 'panva' }, { login: 'ben' })
+  const attempt = await apps.basic.begin({ prompt: 'none', id_token_hint: first.id_token })
+  assert.equal(await apps.basic.refused(attempt, await ben.open(attempt.url)), 'login_required')
+})
+
+await step('a login for a resource (RFC 8707): its access token is the API\'s, and not for userinfo', async () => {
+  const tokens = await apps.key.login(ada, { resource: 'https://orders.example', scope: 'openid orders.read' })
+  const claims = await accessClaims(tokens.access_token, 'https://orders.example')
+  assert.deepEqual([claims.aud, claims.sub, claims.client_id], ['https://orders.example', 'panva|ada', 'app-key'])
+  assert.ok(claims.scope.split(' ').includes('orders.read'))
+  const error = await client.fetchUserInfo(apps.key.config, tokens.access_token, 'panva|ada').catch((reason) => reason)
+  assert.ok(error instanceof client.WWWAuthenticateChallengeError && [401, 403].includes(error.status), String(error))
 })
 
 await step('an app that lets in only some providers does not take the session of another', async () => {
@@ -276,7 +304,7 @@ await step('logout without a hint asks the person first, and another browser\'s 
   const none = () => apps.basic.begin({ prompt: 'none' })
   for (const parameters of [{}, { id_token_hint: first.id_token, post_logout_redirect_uri: 'https://basic.example/' }]) {
     const page = await browser.open(client.buildEndSessionUrl(apps.basic.config, parameters))
-    assert.deepEqual([page.status, page.url.origin, page.forms.length], [200, issuer, 1])
+    assert.deepEqual([page.status, page.url.origin, page.forms.length], [200, origin, 1])
     const attempt = await none()
     await apps.basic.finish(attempt, await browser.open(attempt.url)) // still signed in
   }

@@ -14,7 +14,7 @@ function serve(url, answer) {
     if (type === undefined) return response.writeHead(404).end()
     response.writeHead(200, {
       'content-type': `${type}; charset=utf-8`,
-      'content-security-policy': `default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ${broker}`,
+      'content-security-policy': `default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ${new URL(broker).origin}; frame-src 'self' ${new URL(broker).origin}`,
     }).end(body)
   }).listen(Number(new URL(url).port), '127.0.0.1', () => console.log(`listens at ${url}`))
 }
@@ -30,6 +30,8 @@ const spaFiles = {
   '/': ['text/html', file('spa/index.html')],
   '/app': ['text/html', '<!doctype html><title>an app</title><link rel="icon" href="data:,"><p>an app'], // where a login of app-basic ends
   '/pages.css': styles,
+  '/silent.html': ['text/html', file('spa/silent.html')],
+  '/silent.js': ['text/javascript', file('spa/silent.js')],
   '/app.js': ['text/javascript', file('spa/app.js')],
   '/oidc-client-ts.js': ['text/javascript', file('node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js')],
   '/settings.json': ['application/json', JSON.stringify({ authority: broker, client_id: 'spa' })],

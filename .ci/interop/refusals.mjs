@@ -105,10 +105,10 @@ await step('an unknown client_id: a page, and no redirect', async () => {
 // held begins a login at panva's provider and stops before fedbroker's callback.
 async function held(browser, parameters = { idp_hint: 'panva', prompt: 'login' }) {
   const attempt = await apps.basic.begin(parameters)
-  browser.until = (url) => url.pathname.startsWith('/callback/')
+  browser.until = (url) => url.pathname.includes('/callback/')
   const page = await signIn(browser, await browser.open(attempt.url))
   browser.until = () => false
-  assert.equal(page.url.pathname, '/callback/panva', words(page))
+  assert.ok(page.url.pathname.endsWith('/callback/panva'), words(page))
   keep(page.parameters.get('code'))
   return { attempt, callback: page.url }
 }
@@ -123,7 +123,7 @@ await step('the callback in another browser, and then twice in its own: each tim
 
 await step('the callback of another provider, with another\'s iss, or with a state that is not ours: a page', async () => {
   for (const change of [
-    (url) => { url.pathname = '/callback/beta' },
+    (url) => { url.pathname = url.pathname.replace('panva', 'beta') },
     (url) => url.searchParams.set('iss', 'https://evil.example'),
     (url) => url.searchParams.set('state', '6b000000AAAAAAAAAAAAAAAAAAAAAA'),
     (url) => url.searchParams.append('code', 'another'),

@@ -13,7 +13,7 @@ async function start() {
   const settings = await (await fetch('/settings.json')).json()
   const manager = new oidc.UserManager({
     ...settings, redirect_uri: `${location.origin}/`, post_logout_redirect_uri: `${location.origin}/`, scope: 'openid profile email',
-    loadUserInfo: true, automaticSilentRenew: false,
+    silent_redirect_uri: `${location.origin}/silent.html`, loadUserInfo: true, automaticSilentRenew: false,
   })
   const click = (id, action) => document.getElementById(id).addEventListener('click', () => {
     show('state', 'working')
@@ -21,6 +21,7 @@ async function start() {
   })
   click('sign-in', () => manager.signinRedirect())
   click('renew', async () => showUser(await manager.signinSilent()))
+  click('silent', async () => showUser(await manager.signinSilent({ forceIframeAuth: true })))
   click('sign-out', () => manager.signoutRedirect())
 
   const answer = new URLSearchParams(location.search)
