@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/clients"
 	"fedbroker/broker/event"
 	"fedbroker/mappers"
 )
@@ -139,5 +140,25 @@ func TestUnserved(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)
 		}
+	}
+}
+
+func TestCheck_WarnsOfLoginsThatCanNotBe(t *testing.T) {
+	c := config()
+	c.Clients = append(c.Clients, clients.Spec{
+		ID: "wiki", SecretSHA256: hashOf(secret), GrantTypes: []string{"authorization_code"}, RedirectURIs: []string{"https://wiki.test/cb"},
+		Scopes: []string{"openid", "offline_access", "billing"}, SessionRefresh: true, Upstreams: []string{"acme"},
+	})
+	c.Upstreams[0].Kind, c.Upstreams[0].ClientID, c.Upstreams[0].ClientSecret = "jwt", "", ""
+	at := fmt.Sprintf("clients[%d].", len(c.Clients)-1)
+	var warned []string
+	broker.Check(c, nil, func(path, _ string, _ ...any) { warned = append(warned, path) })
+	for _, path := range []string{"upstreams[0]", "session_refresh", "grant_types", "scopes[1]", "scopes[2]"} {
+		if !slices.Contains(warned, at+path) {
+			t.Errorf("no warning of %s in %v", at+path, warned)
+		}
+	}
+	if slices.Contains(warned, at+"scopes[0]") {
+		t.Error("openid is warned of")
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"fedbroker/broker/grants"
 	"fedbroker/broker/login"
+	"fedbroker/broker/oauth"
 	"fedbroker/broker/release"
 	"fedbroker/broker/session"
 	"fedbroker/upstreams"
@@ -37,6 +39,48 @@ func (b *Broker) completeLogins(s *snapshot, o Options) (grants.Logins, error) {
 	}
 	s.scopes = scopes
 	return grants.Logins{Sessions: b.sessions, Clients: s.clients, Released: scopes.Claims, Revoke: b.revoked, IDTTL: *s.config.Tokens.IDTTL}, nil
+}
+
+// warnLogins says what a registration asks for and no login can give.
+func (s *snapshot) warnLogins(warn Report) {
+	scopes := release.New(s.config.Scopes)
+	for i, c := range s.config.Clients {
+		at := func(key, format string, args ...any) { warn(fmt.Sprintf("clients[%d].%s", i, key), format, args...) }
+		refreshes := slices.Contains(c.GrantTypes, oauth.GrantRefreshToken)
+		for j, name := range c.Upstreams {
+			if info, ok := s.upstreams.Info(name); ok && !info.Login {
+				at(fmt.Sprintf("upstreams[%d]", j), "nobody can log in at %s: it is of kind %s", name, info.Kind)
+			}
+		}
+		if c.SessionRefresh && !refreshes {
+			at("session_refresh", "of no effect without grant type refresh_token")
+		}
+		if !slices.Contains(c.GrantTypes, oauth.GrantAuthorizationCode) {
+			continue
+		}
+		if !s.admitsAnybody(c.Upstreams) {
+			at("grant_types", "authorization_code, but there is no upstream that people can log in at here (kind oidc)")
+		}
+		for j, scope := range c.Scopes {
+			switch {
+			case scope == oauth.ScopeOfflineAccess && !refreshes:
+				at(fmt.Sprintf("scopes[%d]", j), "offline_access is ignored without grant type refresh_token")
+			case !scopes.Known(scope) && len(c.Audiences) == 0:
+				at(fmt.Sprintf("scopes[%d]", j), "%s releases no claim, and the client has no audiences to use it at; scopes: {%s: [CLAIM]} would make it release some", scope, scope)
+			}
+		}
+	}
+}
+
+// admitsAnybody tells whether people can log in at one of the upstreams; nil is all.
+func (s *snapshot) admitsAnybody(names []string) bool {
+	if names == nil {
+		names = s.upstreams.Names()
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		info, ok := s.upstreams.Info(name)
+		return ok && info.Login
+	})
 }
 
 // providers are the upstreams that people can log in at, as logins see them.

@@ -9,7 +9,9 @@ import (
 )
 
 // revokeRequest is a revocation by a client of the test.
-func revokeRequest(client, token string) *oauth.TokenRequest { return byPost(client, "", "token", token) }
+func revokeRequest(client, token string) *oauth.TokenRequest {
+	return byPost(client, "", "token", token)
+}
 
 // A refresh token is revoked with everything that came of the same grant (RFC 7009 section 2.1).
 func TestP38_RefreshTokenIsRevokedWithItsFamily(t *testing.T) {

@@ -60,6 +60,7 @@ func compile(c Config, p parts, bad, warn Report) *snapshot {
 	}, bad)
 	known := s.compileChains(bad, warn)
 	s.clients = clients.NewRegistry(s.clientOptions(p), bad, warn)
+	s.warnLogins(warn)
 	policyClients := make([]policy.Client, len(c.Clients))
 	for i, cl := range c.Clients {
 		policyClients[i] = policy.Client{ID: cl.ID, Public: cl.Public}

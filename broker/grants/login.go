@@ -57,13 +57,13 @@ func (l login) authority(req *oauth.TokenRequest, g *session.Grant, targets []st
 	in := policy.Login{
 		Requester: &req.Requester, Issuer: l.Issuer, GrantID: g.ID, SessionID: g.SessionID, Offline: g.Offline, Subject: g.Subject,
 		Upstream: policy.UpstreamRef{Name: g.Upstream, Issuer: g.UpstreamIssuer, Subject: g.UpstreamSubject},
-		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since,
+		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since, Granted: g.Created,
 		Scopes: scopes, Audiences: g.Audiences, Scope: scope, Targets: targets, Now: req.Now,
 		IDToken: policy.IDToken{Nonce: nonce, SessionID: g.SessionID, Alg: client.IDTokenAlg(), Claims: l.told(g, client, scopes, scope)},
 		IDTTL:   l.Logins.IDTTL,
 	}
 	facts := revoke.Facts{ClientID: g.ClientID, Subject: g.Subject, Upstream: g.Upstream, Lineage: in.Lineage()}
-	if err := l.alive(facts, g.Since); err != nil {
+	if err := l.alive(facts, g.Created); err != nil {
 		return policy.Authority{}, err
 	}
 	d, err := l.Policy.ForLogin(&in)

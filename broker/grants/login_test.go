@@ -20,6 +20,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
+	"fedbroker/store"
 	"fedbroker/mappers"
 )
 
@@ -521,6 +522,30 @@ func TestP26_RevocationsEndCodesAndFamilies(t *testing.T) {
 			want(t, h.refresh("wiki", first.refresh), "invalid_grant revoked")
 			want(t, h.signedIn(ada()), "ok") // a new session
 		})
+	}
+}
+
+// A client whose tokens are revoked goes on with what people let it have after that, also by a session that began before.
+func TestP26_ClientsRevocationSparesWhatIsGrantedLater(t *testing.T) {
+	h := newLoginWorld(t)
+	now := h.clock()
+	person := session.Session{Subject: "acme|ada", Upstream: "acme"}
+	_, _, s, _, err := h.sessions.Begin(t.Context(), store.NewKey(now), now.Add(time.Minute), person, nil, ada())
+	h.must(err)
+	h.pass(time.Second)
+	h.must(h.revoked.Revoke(t.Context(), revoke.KindClient, "wiki", time.Time{}, h.clock().Add(time.Hour)))
+	h.pass(time.Second)
+	code, _, err := h.sessions.Issue(t.Context(), s, ada())
+	h.must(err)
+	first := h.code("wiki", code)
+	want(t, first, "ok")
+	if !h.alive(first.raw) {
+		t.Error("the new access token is dead")
+	}
+	h.must(h.revoked.Revoke(t.Context(), revoke.KindSubject, "acme|ada", now, h.clock().Add(time.Hour)))
+	h.pass(0)
+	if h.alive(first.raw) { // the person's revocation is held against the session
+		t.Error("a revoked person's token lives")
 	}
 }
 

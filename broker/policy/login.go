@@ -21,7 +21,8 @@ type Login struct {
 	AuthTime  time.Time // zero: not known
 	ACR       string
 	AMR       []string
-	Since     time.Time // when the session began: a revocation that is limited in time is held against it
+	Since     time.Time // when the session began: a time-limited revocation of person or upstream is held against it
+	Granted   time.Time // when the person let the client have it: one of the client against this
 
 	Scopes, Audiences []string // granted
 	Scope             string   // the parameter: narrower, or "" for all
@@ -46,7 +47,7 @@ type IDToken struct {
 func (g *Login) Lineage() revoke.Lineage {
 	l := revoke.Lineage{
 		Families: []string{g.GrantID}, Clients: []string{g.Requester.ClientID}, Subjects: []string{g.Subject}, Upstreams: []string{g.Upstream.Name},
-		Since: g.Since.Unix(), Own: g.Since.Unix(),
+		Since: g.Since.Unix(), Own: g.Granted.Unix(),
 	}
 	if !g.Offline {
 		l.Sessions = []string{g.SessionID}
@@ -57,7 +58,7 @@ func (g *Login) Lineage() revoke.Lineage {
 // ForLogin decides what a client may have of a login: nothing that the person's authorization did not give. The error is an *oauth.Error:
 // invalid_target for an audience beyond it.
 func (p *Policy) ForLogin(g *Login) (Decision, error) {
-	if g.Requester == nil || g.Requester.Anonymous || g.Requester.ClientID == "" || g.Subject == "" || g.GrantID == "" || g.Issuer == "" {
+	if g.Requester == nil || g.Requester.Anonymous || g.Requester.ClientID == "" || g.Subject == "" || g.GrantID == "" || g.Issuer == "" || g.Granted.IsZero() {
 		return Decision{}, errors.New("policy: a login without client, person or grant")
 	}
 	bound := &rule{audiences: g.Audiences, ttl: p.ttl}

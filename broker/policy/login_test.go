@@ -17,7 +17,7 @@ func ada(edit ...func(*Login)) *Login {
 	g := &Login{
 		Requester: &oauth.Requester{ClientID: "wiki"}, Issuer: ourIssuer, GrantID: "grant", SessionID: "session", Subject: "acme|ada",
 		Upstream: UpstreamRef{Name: "acme", Issuer: "https://idp.acme.example", Subject: "ada"},
-		AuthTime: noon.Add(-time.Hour), ACR: "gold", AMR: []string{"pwd"}, Since: noon.Add(-time.Minute), Scopes: []string{"openid", "profile"}, Now: noon,
+		AuthTime: noon.Add(-time.Hour), ACR: "gold", AMR: []string{"pwd"}, Since: noon.Add(-time.Minute), Granted: noon.Add(-30 * time.Second), Scopes: []string{"openid", "profile"}, Now: noon,
 		IDToken: IDToken{Nonce: "n", SessionID: "session", Alg: "ES256", Claims: map[string]any{"name": "Ada"}}, IDTTL: time.Minute,
 	}
 	for _, e := range edit {
@@ -45,9 +45,9 @@ func authorityOf(t *testing.T, edit ...func(*Login)) Authority {
 }
 
 func TestP26_LoginsTokensNameAllThatARevocationCan(t *testing.T) {
-	since := noon.Add(-time.Minute).Unix()
+	since, granted := noon.Add(-time.Minute).Unix(), noon.Add(-30*time.Second).Unix()
 	want := revoke.Lineage{
-		Families: []string{"grant"}, Sessions: []string{"session"}, Clients: []string{"wiki"}, Subjects: []string{"acme|ada"}, Upstreams: []string{"acme"}, Since: since, Own: since,
+		Families: []string{"grant"}, Sessions: []string{"session"}, Clients: []string{"wiki"}, Subjects: []string{"acme|ada"}, Upstreams: []string{"acme"}, Since: since, Own: granted,
 	}
 	a := authorityOf(t)
 	if got := a.Lineage(); !reflect.DeepEqual(got, want) || !slices.Equal(a.Parents(), []string{"grant"}) {
