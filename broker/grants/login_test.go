@@ -20,8 +20,8 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
-	"fedbroker/store"
 	"fedbroker/mappers"
+	"fedbroker/store"
 )
 
 func TestP26_CodeIsSpentOnlyByTheRedemption(t *testing.T) {
