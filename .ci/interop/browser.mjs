@@ -62,7 +62,15 @@ export class Page {
 
 // Jar holds cookies by host name, path and name (RFC 6265 §5.3); not by port, which cookies ignore.
 class Jar {
-  #kept = []
+  #kept
+
+  constructor(kept = []) {
+    this.#kept = kept
+  }
+
+  toJSON() {
+    return this.#kept
+  }
 
   keep(url, line) {
     const [, name, value, rest] = /^([^=;]+)=([^;]*)(.*)$/.exec(line)
@@ -71,7 +79,7 @@ class Jar {
     const expires = /;\s*expires=([^;]+)/i.exec(rest)?.[1]
     const gone = seconds !== undefined ? Number(seconds) <= 0 : expires !== undefined && Date.parse(expires) <= Date.now()
     this.#kept = this.#kept.filter((cookie) => !(cookie.host === url.hostname && cookie.path === path && cookie.name === name))
-    if (!gone) this.#kept.push({ host: url.hostname, path, name, value, line })
+    if (!gone) this.#kept.push({ host: url.hostname, path, name, value })
   }
 
   // fitting lists the cookies that a request to the URL carries.
@@ -81,9 +89,13 @@ class Jar {
 }
 
 export class Browser {
-  jar = new Jar()
   visited = [] // every URL that was asked for
   until = () => false // (url) => whether to stop before it
+
+  // A browser may begin with the cookies of one before, as JSON has them.
+  constructor(cookies) {
+    this.jar = new Jar(cookies)
+  }
 
   // open goes to a URL and follows redirects until a page is there.
   async open(url, init = {}) {

@@ -44,7 +44,7 @@ finish() {
 start() {
   local log=$work/$1.log
   shift
-  "$@" >"$log" 2>&1 &
+  "$@" >>"$log" 2>&1 &
   pids+=($!)
 }
 
