@@ -2,6 +2,7 @@ package rp
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -13,24 +14,34 @@ var protocol = []string{
 	"origin_exp", "lin", "_claim_names", "_claim_sources",
 }
 
-// vouched maps a claim to the one that it vouches for (OpenID Connect Core §5.1).
-var vouched = map[string]string{"email_verified": "email", "phone_number_verified": "phone_number"}
+// pairs are claims that mean something together only: an address, and the word that it is verified (OpenID Connect Core §5.1).
+var pairs = [...][2]string{{"email", "email_verified"}, {"phone_number", "phone_number_verified"}}
 
-// Merge adds to the ID token's claims those that only userinfo has. Where both have one the ID token's counts, which is signed. What userinfo
-// says to be verified is verified only if it is the value that is kept.
+// Merge adds to the ID token's claims those that only userinfo has. Where both have one the ID token's counts, which is signed. Where it has
+// one half of a pair, the other half is added only if userinfo has the same first: a word about one address says nothing of another.
 func Merge(idToken, userinfo map[string]any) map[string]any {
 	out := maps.Clone(idToken)
 	for name, value := range userinfo {
-		if _, taken := idToken[name]; taken || slices.Contains(protocol, strings.ToLower(strings.TrimSpace(name))) {
-			continue
+		if _, taken := idToken[name]; !taken && !slices.Contains(protocol, strings.ToLower(strings.TrimSpace(name))) && pairFits(idToken, userinfo, name) {
+			out[name] = value
 		}
-		if of, vouches := vouched[name]; vouches {
-			kept, has := idToken[of].(string)
-			if _, any := idToken[of]; any && (!has || kept != userinfo[of]) {
-				continue
-			}
-		}
-		out[name] = value
 	}
 	return out
+}
+
+func pairFits(idToken, userinfo map[string]any, name string) bool {
+	for _, pair := range pairs {
+		other := ""
+		switch name {
+		case pair[0]:
+			other = pair[1]
+		case pair[1]:
+			other = pair[0]
+		default:
+			continue
+		}
+		signed, has := idToken[other]
+		return !has || reflect.DeepEqual(signed, userinfo[other])
+	}
+	return true
 }
