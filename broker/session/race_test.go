@@ -101,6 +101,23 @@ func TestIssue_NotOfASessionThatEndsMeanwhile(t *testing.T) {
 	}
 }
 
+func TestEnd_WhileTheSessionIsTouched(t *testing.T) {
+	h, e := contend(t, "sessions")
+	b := h.begin("1", ada(), nil, session.Grant{})
+	h.pass(time.Minute)
+	e.lose, e.before = 1, func() {
+		if _, _, err := h.Issue(t.Context(), b.session, session.Grant{}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := h.End(t.Context(), b.session.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Session(t.Context(), b.cookie); !errors.Is(err, session.ErrNone) {
+		t.Errorf("it lives on: %v", err)
+	}
+}
+
 func TestBegin_WhileTheFormerSessionIsTouched(t *testing.T) {
 	h, e := contend(t, "login_attempts")
 	former := h.begin("1", ada(), nil, session.Grant{})

@@ -3,8 +3,10 @@ package session_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -57,6 +59,32 @@ func TestAtRest_NoSecretAndNoClaim(t *testing.T) {
 	rec, err := h.engine.Get(t.Context(), "grants", b.grant.ID)
 	if err != nil || !bytes.Contains(rec.Value, []byte(base64.StdEncoding.EncodeToString(sum[:]))) {
 		t.Errorf("the code's SHA-256 is not in its record: %v", err)
+	}
+}
+
+// Whoever reads the file makes no refresh token of what it holds.
+func TestAtRest_FamilySecretIsSealed(t *testing.T) {
+	h := newHouse(t)
+	b := h.begin("1", ada(), nil, session.Grant{Offline: true})
+	refresh := h.redeem(b.code)
+	rec, err := h.engine.Get(t.Context(), "grants", b.grant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept struct {
+		Data struct {
+			Family []byte `json:"family"`
+		} `json:"d"`
+	}
+	if err := json.Unmarshal(rec.Value, &kept); err != nil || len(kept.Data.Family) <= sha256.Size {
+		t.Fatalf("%d bytes, %v", len(kept.Data.Family), err)
+	}
+	for i := range len(kept.Data.Family) - sha256.Size + 1 {
+		mac := hmac.New(sha256.New, kept.Data.Family[i:i+sha256.Size])
+		mac.Write([]byte("1"))
+		if strings.HasSuffix(refresh, base64.RawURLEncoding.EncodeToString(mac.Sum(nil))) {
+			t.Error("made of the record")
+		}
 	}
 }
 

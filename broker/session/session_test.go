@@ -293,12 +293,22 @@ func TestCode_StatesAndStrangers(t *testing.T) {
 		t.Error("a refresh token that nobody was granted")
 	}
 	h.pass(time.Minute)
-	if p, err := h.Code(t.Context(), b.code); err != nil || p.State != session.Expired {
-		t.Errorf("late: %v, %v", p.State, err)
+	late, err := h.Code(t.Context(), b.code)
+	if err != nil || late.State != session.Expired {
+		t.Errorf("late: %v, %v", late.State, err)
 	}
 	h.pass(9 * time.Minute) // what it gave may live: the replay has to be seen
-	if p, err := h.Code(t.Context(), a.code); err != nil || p.State != session.Spent {
-		t.Errorf("spent: %v, %v", p.State, err)
+	spent, err := h.Code(t.Context(), a.code)
+	if err != nil || spent.State != session.Spent {
+		t.Errorf("spent: %v, %v", spent.State, err)
+	}
+	for name, p := range map[string]session.Presented{"late": late, "spent": spent, "none": {}} {
+		if _, err := h.Redeem(t.Context(), p); !errors.Is(err, session.ErrSpent) {
+			t.Errorf("%s: redeemed, %v", name, err)
+		}
+		if _, err := h.Rotate(t.Context(), p, false); !errors.Is(err, session.ErrSpent) {
+			t.Errorf("%s: rotated, %v", name, err)
+		}
 	}
 }
 
