@@ -140,10 +140,18 @@ func unfollowed(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // setup changes what a house is built of.
 type setup func(c *broker.Config, s *web.Spec)
 
+// begun is when a house's clock stands, unless somebody else's clock is to agree with it.
+var begun = time.Unix(1_800_000_000, 0)
+
 func newHouse(t *testing.T, setups ...setup) *house {
 	t.Helper()
+	return newHouseAt(t, begun, setups...)
+}
+
+func newHouseAt(t *testing.T, now time.Time, setups ...setup) *house {
+	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), log: &logBuffer{}, now: &atomic.Int64{}, client: &http.Client{CheckRedirect: unfollowed}}
-	h.now.Store(1_800_000_000)
+	h.now.Store(now.Unix())
 	h.idp = upstreamtest.Must(upstreamtest.Options{Name: "acme", Now: h.clock})
 	t.Cleanup(h.idp.Close)
 	h.ci = upstreamtest.Must(upstreamtest.Options{Name: "ci", Now: h.clock})

@@ -31,9 +31,14 @@ type signIns struct {
 	acme, globex *upstreamtest.IdP
 }
 
-func newSignIns(t *testing.T, setups ...setup) *signIns {
+func newSignIns(t *testing.T) *signIns {
 	t.Helper()
-	clock := func() time.Time { return time.Unix(1_800_000_000, 0) }
+	return newSignInsAt(t, begun)
+}
+
+func newSignInsAt(t *testing.T, now time.Time) *signIns {
+	t.Helper()
+	clock := func() time.Time { return now }
 	idp := func(name string, people ...upstreamtest.Person) *upstreamtest.IdP {
 		p := upstreamtest.Must(upstreamtest.Options{
 			Name: name, Now: clock, People: people,
@@ -51,7 +56,7 @@ func newSignIns(t *testing.T, setups ...setup) *signIns {
 		change(&spec)
 		return broker.UpstreamSpec{Spec: spec}
 	}
-	s.house = newHouse(t, append([]setup{func(c *broker.Config, _ *web.Spec) {
+	s.house = newHouseAt(t, now, func(c *broker.Config, _ *web.Spec) {
 		c.Upstreams = []broker.UpstreamSpec{
 			people("acme", s.acme, func(u *upstreams.Spec) { u.DisplayName = "Acme Corp" }),
 			people("globex", s.globex, func(u *upstreams.Spec) { u.ResponseMode = "form_post" }),
@@ -62,7 +67,7 @@ func newSignIns(t *testing.T, setups ...setup) *signIns {
 				Scopes: []string{"openid", "profile", "email", "offline_access"}},
 			{ID: "single", Public: true, GrantTypes: []string{"authorization_code"}, RedirectURIs: []string{singlePage}, Origins: []string{"https://single.test"}, Scopes: []string{"openid", "profile"}},
 		}
-	}}, setups...)...)
+	})
 	return s
 }
 
