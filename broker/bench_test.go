@@ -71,16 +71,22 @@ func newBenchHouse(b *testing.B) *benchHouse {
 		{Kind: "set", Claim: "tenant", Value: "acme"},
 	}
 	c.Exchange[0].Subject.When = `"acme:orders" in principal.groups`
+	h.broker = running(b, options(b, c))
+	return h
+}
+
+// running is a broker with a journal on disk, all its loops running.
+func running(b *testing.B, o broker.Options) *broker.Broker {
+	b.Helper()
 	lines, err := journal.Open(journal.Options{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	o := options(b, c)
 	o.Journal = lines
-	h.broker = open(b, o)
+	house := open(b, o)
 	ctx, stop := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- h.broker.Run(ctx) }()
+	go func() { ended <- house.Run(ctx) }()
 	b.Cleanup(func() {
 		stop()
 		<-ended
@@ -88,7 +94,7 @@ func newBenchHouse(b *testing.B) *benchHouse {
 			b.Error(err)
 		}
 	})
-	return h
+	return house
 }
 
 func (h *benchHouse) request(grant string, form oauth.Form) *oauth.TokenRequest {
@@ -140,25 +146,29 @@ func signBare(b *testing.B) func() {
 	}
 }
 
-// measure reports the cheapest block of each kind, in CPU time for one operation, and their ratio.
+// measure compares bare crypto with whole requests to the token endpoint.
 func (h *benchHouse) measure(b *testing.B, bare func(int), next func(int) *oauth.TokenRequest) {
 	b.Helper()
-	whole := func(i int) {
-		if _, err := h.broker.Token(b.Context(), next(i)); err != nil {
-			b.Error(err)
-		}
-	}
 	blocks := 0
-	wholeBlock := func() float64 {
+	compare(b, func() float64 { return block(callers, blockOps, bare) }, func() float64 {
 		first := blocks * blockOps
 		blocks++
-		return block(func(i int) { whole(first + i) })
-	}
-	wholeBlock() // caches of keys and code are warm
+		return block(callers, blockOps, func(i int) {
+			if _, err := h.broker.Token(b.Context(), next(first+i)); err != nil {
+				b.Error(err)
+			}
+		})
+	})
+}
+
+// compare reports the cheapest block of each kind, in CPU time for one operation, and their ratio.
+func compare(b *testing.B, bare, whole func() float64) {
+	b.Helper()
+	whole() // caches of keys and code are warm
 	for b.Loop() {
 		crypto, all := math.Inf(1), math.Inf(1)
 		for range blockPairs {
-			crypto, all = min(crypto, block(bare)), min(all, wholeBlock())
+			crypto, all = min(crypto, bare()), min(all, whole())
 		}
 		b.ReportMetric(crypto/1e3, "crypto-µs/op")
 		b.ReportMetric(all/1e3, "whole-µs/op")
@@ -167,20 +177,20 @@ func (h *benchHouse) measure(b *testing.B, bare func(int), next func(int) *oauth
 	b.ReportMetric(0, "ns/op") // of a whole measurement: says nothing
 }
 
-// block runs blockOps operations from all callers and returns the CPU time of one, in nanoseconds.
-func block(op func(int)) float64 {
+// block runs ops operations from so many callers and returns the CPU time of one, in nanoseconds.
+func block(callers, ops int, op func(int)) float64 {
 	runtime.GC() // nobody pays for another block's garbage
 	begun := cpuTime()
 	var group sync.WaitGroup
 	for caller := range callers {
 		group.Go(func() {
-			for i := caller; i < blockOps; i += callers {
+			for i := caller; i < ops; i += callers {
 				op(i)
 			}
 		})
 	}
 	group.Wait()
-	return float64(cpuTime()-begun) / blockOps
+	return float64(cpuTime()-begun) / float64(ops)
 }
 
 // cpuTime is what the process has used so far, in user and kernel mode.
