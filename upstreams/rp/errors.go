@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"fedbroker/upstreams/outbound"
@@ -70,21 +69,15 @@ func answered(kind Kind, code string, cause error) *Error {
 	return &Error{Kind: kind, Code: code, Err: cause}
 }
 
-// maxDescription is how much of an error_description the log may have, in characters.
-const maxDescription = 200
+// maxDescription is how much of an error_description the log may have, in bytes.
+const maxDescription = 100
 
-// described is a stranger's text as the log may have it: printable ASCII, and not much of it.
+// described is a stranger's text as the log may have it: quoted, in printable ASCII, and not much of it.
 func described(text string) error {
 	if text == "" {
 		return errors.New("no description")
 	}
-	shown := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text[:min(len(text), maxDescription)])
-	return fmt.Errorf("described as %q", shown)
+	return fmt.Errorf("described as %+q", text[:min(len(text), maxDescription)])
 }
 
 // unanswered is a call that brought no answer.

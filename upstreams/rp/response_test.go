@@ -72,7 +72,7 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		if err != nil {
-			if text := err.Error(); code != "" || len(text) > 400 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+			if text := err.Error(); code != "" || len(text) > 500 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 				t.Errorf("code %q, %q", code, text)
 			}
 			return
