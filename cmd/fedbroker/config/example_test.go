@@ -160,15 +160,20 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// The shipped file is good as it is, before anybody has made a seal key for it.
-func TestQuickstartIsGoodWithoutItsSealKey(t *testing.T) {
-	c, err := Load("../../../examples/quickstart/fedbroker.yaml", Options{MayLack: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range c.Warnings { // none where somebody has made one
-		if w.Path != "seal.key_file" {
-			t.Errorf("%s: %s", w.Path, w.Text)
+// The shipped files are good as they are, before anybody has made keys and secrets for them.
+func TestExamplesAreGoodWithoutTheirFiles(t *testing.T) {
+	for _, name := range []string{"quickstart", "login"} {
+		c, err := Load("../../../examples/"+name+"/fedbroker.yaml", Options{MayLack: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range c.Warnings {
+			if !strings.HasSuffix(w.Path, "_file") {
+				t.Errorf("%s: %s: %s", name, w.Path, w.Text)
+			}
+		}
+		if unserved := c.Unserved(); len(unserved) > 0 {
+			t.Errorf("%s: %v", name, unserved)
 		}
 	}
 }
