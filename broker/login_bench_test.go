@@ -159,7 +159,7 @@ func signIDBare(b *testing.B, alg string) func() {
 	if alg == "ES256" {
 		return signBare(b)
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := rsa.GenerateKey(rand.Reader, 2048) // bits, as the keyring's
 	if err != nil {
 		b.Fatal(err)
 	}
