@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"fedbroker/cmd/fedbroker/demo/app"
 	"fedbroker/store/journal"
 )
 
@@ -94,7 +95,7 @@ func (p printer) exchange(before, after map[string]any) {
 		names = append(names, more...)
 	}
 	for _, name := range names {
-		if old, new := text(before[name]), text(after[name]); old != "" || new != "" {
+		if old, new := app.Text(before[name]), app.Text(after[name]); old != "" || new != "" {
 			p.row("", name, old, new)
 		}
 	}
@@ -152,21 +153,6 @@ func (h *house) curl(s step) string {
 	}
 	lines = append(lines, `-d subject_token="$(curl -s `+h.desk.url()+"/"+s.subject+`)"`)
 	return strings.Join(lines, " \\\n  ")
-}
-
-// text is a claim's value on one line.
-func text(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	}
-	out, err := json.Marshal(v)
-	if err != nil {
-		return "?"
-	}
-	return string(out)
 }
 
 func lifetime(claims map[string]any) string {

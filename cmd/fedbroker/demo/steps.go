@@ -1,11 +1,8 @@
 package demo
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +11,7 @@ import (
 
 	"fedbroker/broker/event"
 	"fedbroker/broker/oauth"
+	"fedbroker/cmd/fedbroker/demo/app"
 )
 
 // Clients of the demo's configuration.
@@ -156,19 +154,6 @@ func (h *house) exchange(ctx context.Context, s step, subjectToken string) (answ
 
 // claimsOf shows the claims of a token; it verifies nothing.
 func claimsOf(token string) (map[string]any, error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return nil, errors.New("want a JWT, got something else")
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return nil, fmt.Errorf("claims: %w", err)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.UseNumber()
-	var claims map[string]any
-	if err := decoder.Decode(&claims); err != nil {
-		return nil, fmt.Errorf("claims: %w", err)
-	}
-	return claims, nil
+	_, claims, err := app.Decode(token)
+	return claims, err
 }

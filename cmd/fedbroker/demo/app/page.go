@@ -105,7 +105,7 @@ func (a *App) describe(p *person) *personView {
 	saidID, saidInfo := a.o.Said(name, subject)
 	said := joined(saidID, saidInfo)
 	got := joined(p.claims, p.userinfo)
-	v := &personView{Name: text(got["name"]), Upstream: name, Subject: text(got["sub"]), CanRefresh: p.tokens.RefreshToken != ""}
+	v := &personView{Name: Text(got["name"]), Upstream: name, Subject: Text(got["sub"]), CanRefresh: p.tokens.RefreshToken != ""}
 	if v.Name == "" {
 		v.Name = v.Subject
 	}
@@ -123,7 +123,7 @@ func (a *App) describe(p *person) *personView {
 	})
 	for _, n := range names {
 		if !slices.Contains(plumbing, n) {
-			v.Rows = append(v.Rows, row{Name: n, Said: text(said[n]), Got: text(got[n])})
+			v.Rows = append(v.Rows, row{Name: n, Said: Text(said[n]), Got: Text(got[n])})
 		}
 	}
 	v.Tokens = []tokenView{
@@ -170,8 +170,8 @@ func pretty(v any) string {
 	return string(out)
 }
 
-// text is a claim's value on one line.
-func text(v any) string {
+// Text is a claim's value on one line.
+func Text(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
