@@ -88,6 +88,16 @@ await visit('an e-mail address typed at the chooser leads to its provider; one o
   await Promise.all([page.waitForURL(`${beta}/**`), page.getByRole('button', { name: 'Continue' }).click()])
 })
 
+await visit('markup in what an app sends stays text on the chooser and on the page of a failure', async (page, screen) => {
+  const markup = '"><script>alert(1)</script><img src=x onerror=alert(2)>@nobody.example'
+  page.on('dialog', (dialog) => (screen.complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()))
+  await choose(page, { login_hint: markup, state: markup, nonce: markup, ui_locales: 'en"><b>' })
+  assert.equal(await page.locator('script, img, b').count(), 0)
+  assert.equal(await page.getByRole('link').count(), 3)
+  await page.goto(`${issuer}/authorize?client_id=${encodeURIComponent(markup)}&redirect_uri=${encodeURIComponent(`javascript:alert(3)//${markup}`)}`)
+  assert.equal(await page.locator('script, img, b').count(), 0)
+}, { status: 400 })
+
 await visit('Chromium carries the form_post of the second provider, and ours to the app', async (page) => {
   const { state } = await choose(page, { idp_hint: 'beta', response_mode: 'form_post' })
   const answer = await atApp(page, () => signIn(page))

@@ -237,6 +237,14 @@ await step('a refresh answer that got lost: repeated within the grace, the same 
   await apps.basic.refresh(one.refresh_token)
 })
 
+await step('one refresh token used by ten requests at once: one successor, and it is good', async () => {
+  const { refresh_token: token } = await apps.basic.login(ada)
+  const answers = await Promise.all(Array.from({ length: 10 }, () => apps.basic.refresh(token)))
+  assert.equal(new Set(answers.map(({ refresh_token: next }) => next)).size, 1)
+  assert.equal(new Set(answers.map(({ access_token: each }) => each)).size, 10)
+  await apps.basic.refresh(answers[0].refresh_token)
+})
+
 await step('a refresh token that is used again after its successor was used: the family is revoked, its access token dead', async () => {
   const { refresh_token: token } = await apps.basic.login(ada)
   const one = await apps.basic.refresh(token)
@@ -296,6 +304,26 @@ await step('logout by the app: back at the app with its state, the session gone,
   assert.equal(await apps.basic.refused(attempt, await browser.open(attempt.url)), 'login_required')
   assert.equal(await refused(apps.post, bound.refresh_token), 'invalid_grant')
   await apps.basic.refresh(tokens.refresh_token)
+})
+
+await step('the same person signs in again in one browser: a new session id, what hung on the old one lives, and one logout ends both', async () => {
+  const browser = new Browser()
+  const before = await apps.post.login(browser, { idp_hint: 'panva' })
+  const again = await apps.basic.login(browser, { idp_hint: 'panva', prompt: 'login' })
+  assert.notEqual(decodeJwt(again.id_token).sid, decodeJwt(before.id_token).sid)
+  const { refresh_token: next } = await apps.post.refresh(before.refresh_token)
+  const page = await browser.open(client.buildEndSessionUrl(apps.basic.config, { id_token_hint: again.id_token, post_logout_redirect_uri: 'https://basic.example/' }))
+  assert.equal(page.url.href, 'https://basic.example/')
+  assert.equal(await refused(apps.post, next), 'invalid_grant')
+})
+
+await step('another person signs in in the same browser: the first one\'s session is over', async () => {
+  const browser = new Browser()
+  const before = await apps.post.login(browser, { idp_hint: 'panva' })
+  await apps.basic.login(browser, { idp_hint: 'panva', prompt: 'login' }, { login: 'ben' })
+  assert.equal(await refused(apps.post, before.refresh_token), 'invalid_grant')
+  assert.equal(await apps.post.active(before.access_token), false)
+  assert.equal(decodeJwt((await apps.post.login(browser, { prompt: 'none' })).id_token).sub, 'panva|ben')
 })
 
 await step('logout without a hint asks the person first, and another browser\'s hint does not spare the question', async () => {

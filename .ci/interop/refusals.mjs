@@ -38,6 +38,18 @@ await step('a code that is redeemed twice: refused, and what it gave is dead', a
   assert.equal(await denied(apps.basic.refresh(tokens.refresh_token)), 'invalid_grant')
 })
 
+await step('a code that is redeemed by ten requests at once: one answer at most, and it is dead', async () => {
+  const { attempt, page } = await code()
+  const answers = await Promise.allSettled(Array.from({ length: 10 }, () => apps.basic.finish(attempt, page)))
+  const granted = answers.filter(({ status }) => status === 'fulfilled').map(({ value }) => value)
+  assert.ok(granted.length <= 1, `${granted.length} answers`)
+  for (const { reason } of answers.filter(({ status }) => status === 'rejected')) assert.equal(reason.error, 'invalid_grant')
+  for (const tokens of granted) {
+    assert.equal(await apps.basic.active(tokens.access_token), false)
+    assert.equal(await denied(apps.basic.refresh(tokens.refresh_token)), 'invalid_grant')
+  }
+})
+
 await step('a code of another app is refused', async () => {
   const { attempt, page } = await code()
   const stolen = new URL(page.url.href.replace(apps.basic.redirectURI, apps.post.redirectURI))
@@ -77,6 +89,17 @@ for (const [what, [parameters, want]] of Object.entries(wrong)) {
     assert.equal(await apps.basic.refused(attempt, await ada.open(attempt.url)), want)
   })
 }
+
+await step('a state of 1,000 characters comes back whole; one that no cookie can hold is told to the app, whole', async () => {
+  for (const [length, want] of [[1000, undefined], [5000, 'invalid_request']]) {
+    const browser = new Browser()
+    const state = 'state+/%&='.repeat(length / 10)
+    const attempt = { ...(await apps.basic.begin({ idp_hint: 'panva', state })), state }
+    const page = await signIn(browser, await browser.open(attempt.url))
+    if (want) assert.equal(await apps.basic.refused(attempt, page), want)
+    else await apps.basic.finish(attempt, page)
+  }
+})
 
 const places = {
   'a slash too many': 'https://basic.example/callback/',
