@@ -25,6 +25,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/login"
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/web"
 	"fedbroker/store/engines"
 	"fedbroker/upstreams/upstreamtest"
 )
@@ -36,17 +37,19 @@ func BenchmarkLogin(b *testing.B) {
 	for _, c := range []struct {
 		name, idTokenAlg string
 		loginBlock
+		logins func(*loginHouse, *testing.B) [3]float64
 	}{
-		{"ES256", "ES256", loginBlock{callers, loginOps}},
-		{"RS256", "RS256", loginBlock{callers, loginOps}},
-		{"ES256-alone", "ES256", loginBlock{callers: 1, ops: 64}}, // nobody to share a commit with
+		{"ES256", "ES256", loginBlock{callers, loginOps}, (*loginHouse).logins},
+		{"ES256-web", "ES256", loginBlock{callers, loginOps}, (*loginHouse).loginsOverHTTP},
+		{"ES256-alone", "ES256", loginBlock{callers: 1, ops: 64}, (*loginHouse).logins}, // nobody to share a commit with
+		{"RS256", "RS256", loginBlock{callers, loginOps}, (*loginHouse).logins},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			h := newLoginHouse(b, c.idTokenAlg, c.loginBlock)
 			verify, sign, signID, attempt := (&benchHouse{}).verifyBare(strings.Repeat("x", tokenSize)), signBare(b), signIDBare(b, c.idTokenAlg), sealBare(b)
 			cheapest := [3]float64{math.Inf(1), math.Inf(1), math.Inf(1)}
 			compare(b, func() float64 { return h.block(func(int) { verify(); sign(); signID(); attempt() }) }, func() (sum float64) {
-				for i, cost := range h.logins(b, scopesOfLogin) {
+				for i, cost := range c.logins(h, b) {
 					cheapest[i], sum = min(cheapest[i], cost), sum+cost
 				}
 				return sum
@@ -61,7 +64,7 @@ func BenchmarkLogin(b *testing.B) {
 // BenchmarkSingleSignOn: a login of who has a session already, from the authorization request to the tokens. Two signatures.
 func BenchmarkSingleSignOn(b *testing.B) {
 	h := newLoginHouse(b, "ES256", loginBlock{callers, loginOps})
-	h.logins(b, scopesOfLogin)
+	h.logins(b)
 	sign := signBare(b)
 	compare(b, func() float64 { return h.block(func(int) { sign(); sign() }) }, func() float64 {
 		return h.block(func(i int) {
@@ -74,7 +77,8 @@ func BenchmarkSingleSignOn(b *testing.B) {
 // BenchmarkRefresh: families of distinct persons, an ID token with each access token. Two signatures.
 func BenchmarkRefresh(b *testing.B) {
 	h := newLoginHouse(b, "ES256", loginBlock{callers, loginOps})
-	h.logins(b, scopesOfOffline)
+	h.scope = scopesOfOffline
+	h.logins(b)
 	sign := signBare(b)
 	compare(b, func() float64 { return h.block(func(int) { sign(); sign() }) }, func() float64 {
 		return h.block(func(i int) { h.refresh[i] = h.token(b, refreshing(h.refresh[i])) })
@@ -92,14 +96,15 @@ func (l loginBlock) block(op func(int)) float64 { return block(l.callers, l.ops,
 // loginHouse signs people in on a file that is synced. What its blocks leave is the newest of each person.
 type loginHouse struct {
 	loginBlock
-	idp               string
+	idp, scope        string
 	broker            *broker.Broker
+	web               http.Handler
 	sessions, refresh []string
 }
 
 func newLoginHouse(b *testing.B, idTokenAlg string, size loginBlock) *loginHouse {
 	b.Helper()
-	h := &loginHouse{loginBlock: size, idp: startIdP(b), sessions: make([]string, size.ops), refresh: make([]string, size.ops)}
+	h := &loginHouse{loginBlock: size, idp: startIdP(b), scope: scopesOfLogin, sessions: make([]string, size.ops), refresh: make([]string, size.ops)}
 	engine, err := engines.Open("bbolt", engines.Options{Path: filepath.Join(b.TempDir(), "fedbroker.db")})
 	if err != nil {
 		b.Fatal(err)
@@ -108,17 +113,23 @@ func newLoginHouse(b *testing.B, idTokenAlg string, size loginBlock) *loginHouse
 	o := options(b, signInConfig(h.idp, idTokenAlg))
 	o.Engine = engine
 	h.broker = running(b, o)
+	listener, err := web.New(web.Options{Broker: h.broker, Spec: web.Spec{Listen: "127.0.0.1:0"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = listener.Close() })
+	h.web = listener.Handler()
 	return h
 }
 
 // logins takes a block of persons through each phase, and returns what one costs.
-func (h *loginHouse) logins(b *testing.B, scope string) [3]float64 {
+func (h *loginHouse) logins(b *testing.B) [3]float64 {
 	b.Helper()
 	sent, codes := make([]login.Answer, h.ops), make([]string, h.ops)
-	authorize := h.block(func(i int) { sent[i] = h.broker.Login().Authorize(b.Context(), asking(scope, "")) })
+	authorize := h.block(func(i int) { sent[i] = h.broker.Login().Authorize(b.Context(), asking(h.scope, "")) })
 	back := make([]login.Callback, h.ops)
 	for i, a := range sent {
-		back[i] = h.atIdP(b, a)
+		back[i] = returning(a, h.atIdP(b, a.Redirect), "")
 	}
 	callback := h.block(func(i int) {
 		a := h.broker.Login().Callback(b.Context(), back[i])
@@ -131,14 +142,65 @@ func (h *loginHouse) logins(b *testing.B, scope string) [3]float64 {
 }
 
 // atIdP is what the IdP does with a browser: its code is the nonce, so that it need not remember.
-func (h *loginHouse) atIdP(b *testing.B, a login.Answer) login.Callback {
+func (h *loginHouse) atIdP(b *testing.B, authorizationURL string) url.Values {
 	b.Helper()
-	to, err := url.Parse(a.Redirect)
-	if err != nil || a.Attempt == nil {
-		b.Fatalf("not sent to the IdP: %+v", a)
+	to, err := url.Parse(authorizationURL)
+	if err != nil || to.Query().Get("nonce") == "" {
+		b.Fatalf("not sent to the IdP: %q", authorizationURL)
 	}
-	q := to.Query()
-	return returning(a, url.Values{"state": {q.Get("state")}, "code": {q.Get("nonce")}, "iss": {h.idp}}, "")
+	return url.Values{"state": {to.Query().Get("state")}, "code": {to.Query().Get("nonce")}, "iss": {h.idp}}
+}
+
+// loginsOverHTTP is logins at the public listener's handler: all but its sockets.
+func (h *loginHouse) loginsOverHTTP(b *testing.B) [3]float64 {
+	b.Helper()
+	r := asking(h.scope, "")
+	ask := "/authorize?" + url.Values{
+		"client_id": {r.ClientID}, "redirect_uri": {r.RedirectURI}, "response_type": {r.ResponseType}, "scope": {r.Scope}, "state": {r.State}, "nonce": {r.Nonce},
+		"code_challenge": {r.CodeChallenge}, "code_challenge_method": {r.CodeChallengeMethod},
+	}.Encode()
+	answers := make([]*http.Response, h.ops)
+	requests := make([]*http.Request, h.ops) // made beside the clock
+	each := func(make func(i int) *http.Request) {
+		for i := range requests {
+			requests[i] = make(i)
+		}
+	}
+	serve := func(i int) {
+		w := httptest.NewRecorder()
+		h.web.ServeHTTP(w, requests[i])
+		answers[i] = w.Result()
+	}
+	each(func(int) *http.Request { return httptest.NewRequest(http.MethodGet, issuer+ask, nil) })
+	authorize := h.block(serve)
+	each(func(i int) *http.Request {
+		back := httptest.NewRequest(http.MethodGet, callbackAtIdP+"?"+h.atIdP(b, answers[i].Header.Get("Location")).Encode(), nil)
+		for _, cookie := range answers[i].Cookies() {
+			back.AddCookie(cookie)
+		}
+		return back
+	})
+	callback := h.block(serve)
+	each(func(i int) *http.Request {
+		to, err := answers[i].Location()
+		if err != nil {
+			b.Fatal(err)
+		}
+		form := url.Values{"client_id": {"wiki"}, "client_secret": {secret}}
+		for name, values := range redeeming(to.Query().Get("code")).Form {
+			form[name] = values
+		}
+		r := httptest.NewRequest(http.MethodPost, issuer+"/token", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return r
+	})
+	code := h.block(serve)
+	for _, a := range answers {
+		if a.StatusCode != http.StatusOK {
+			b.Fatalf("no tokens: %d", a.StatusCode)
+		}
+	}
+	return [3]float64{authorize, callback, code}
 }
 
 func (h *loginHouse) token(b *testing.B, r *oauth.TokenRequest) (refresh string) {
