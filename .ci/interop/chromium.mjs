@@ -153,6 +153,7 @@ await visit('oidc-client-ts: login through the chooser, userinfo across origins,
   const before = await user(page)
   assert.deepEqual([before.profile.sub, before.profile.email, before.profile.aud, before.renewable], ['panva|ada', 'ada@panva.example', 'spa', true])
   assert.equal(before.profile.given_name, 'Ada')
+  assert.ok(before.profile.auth_time && before.profile.sid)
   await screen.picture('spa')
   let token = before.token
   for (const button of ['Renew', 'Renew', 'Renew in a frame']) {

@@ -13,7 +13,7 @@ async function start() {
   const settings = await (await fetch('/settings.json')).json()
   const manager = new oidc.UserManager({
     ...settings, redirect_uri: `${location.origin}/`, post_logout_redirect_uri: `${location.origin}/`, scope: 'openid profile email',
-    silent_redirect_uri: `${location.origin}/silent.html`, loadUserInfo: true, automaticSilentRenew: false,
+    silent_redirect_uri: `${location.origin}/silent.html`, loadUserInfo: true, filterProtocolClaims: false, automaticSilentRenew: false,
   })
   const click = (id, action) => document.getElementById(id).addEventListener('click', () => {
     show('state', 'working')
