@@ -14,6 +14,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/login"
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/operator"
 	"fedbroker/store"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/upstreamtest"
@@ -204,4 +205,10 @@ func TestLogin_CommitsAndLinesThatARequestWaitsFor(t *testing.T) {
 
 	h.costs("again: to the IdP", 0, 0, func() { back = h.leave("ada", scopesOfLogin, session) })
 	h.costs("again: back, the former session taken over", 1, 1, func() { _, session = h.arrive(back) })
+
+	h.costs("another person: to the IdP", 0, 0, func() { back = h.leave("bob", scopesOfLogin, session) })
+	h.costs("another person: back, the sessions before revoked at once, then deleted in the same commit as the new one comes", 2, 1, func() { h.arrive(back) })
+	if left, err := h.broker.Operator().Sessions(t.Context(), operator.SessionQuery{Subject: "acme|ada"}); err != nil || len(left) != 0 {
+		t.Errorf("sessions of the person before: %v, %v", left, err)
+	}
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/go-json-experiment/json" // writes & and < as they are: a cookie has no room to waste
 
 	"fedbroker/broker/oauth"
 	"fedbroker/store"

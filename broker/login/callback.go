@@ -108,11 +108,10 @@ func (v *visit) arrive(ctx context.Context, t *attempt, person session.Session, 
 	if err != nil {
 		return err
 	}
-	if former != nil && former.Subject != person.Subject {
-		if err := v.end(ctx, former); err != nil {
+	if former != nil && former.Subject != person.Subject { // Begin deletes it
+		if err := v.revoke(ctx, former); err != nil {
 			return err
 		}
-		former = nil
 	}
 	// A little longer than the attempt lives: clocks of replicas differ.
 	cookie, code, begun, grant, err := v.Sessions.Begin(ctx, t.id, t.ends().Add(time.Minute), person, former, grant)
@@ -129,13 +128,18 @@ func (v *visit) arrive(ctx context.Context, t *attempt, person session.Session, 
 
 // end ends a session and those that it took over: their tokens die at once, offline families live on (P39).
 func (v *visit) end(ctx context.Context, s *session.Session) error {
-	sids := append(slices.Clone(s.Former), s.ID)
-	for _, sid := range sids {
-		if err := v.Revoked.Revoke(ctx, revoke.KindSession, sid, time.Time{}, v.Sessions.Ends(*s)); err != nil {
-			return unavailable(oauth.ReasonNotDurable, err)
-		}
+	if err := v.revoke(ctx, s); err != nil {
+		return err
 	}
-	if err := v.Sessions.End(ctx, sids...); err != nil {
+	if err := v.Sessions.End(ctx, append(slices.Clone(s.Former), s.ID)...); err != nil {
+		return unavailable(oauth.ReasonNotDurable, err)
+	}
+	return nil
+}
+
+// revoke comes before the session is deleted: if that fails, rather too much is refused than too little.
+func (v *visit) revoke(ctx context.Context, s *session.Session) error {
+	if err := v.Revoked.RevokeSessions(ctx, append(slices.Clone(s.Former), s.ID), v.Sessions.Ends(*s)); err != nil {
 		return unavailable(oauth.ReasonNotDurable, err)
 	}
 	return nil

@@ -76,7 +76,7 @@ type Sessions interface {
 // Revocations are held against everything at use; *revoke.Set is one.
 type Revocations interface {
 	Check(f revoke.Facts, iat time.Time) error
-	Revoke(ctx context.Context, kind revoke.Kind, id string, before, keepUntil time.Time) error
+	RevokeSessions(ctx context.Context, sids []string, keepUntil time.Time) error
 }
 
 // Tokens opens what we issued; *token.Opener is one.

@@ -210,8 +210,36 @@ func (s *Set) Revoke(ctx context.Context, kind Kind, id string, before, keepUnti
 // RevokeIssued kills a token of ours for its client (RFC 7009). Clients can revoke as many as they are issued, so a tenth of the set is
 // closed to them: an operator needs it then, to revoke the client for one.
 func (s *Set) RevokeIssued(ctx context.Context, jti string, keepUntil time.Time) error {
-	return s.revoke(ctx, KindToken, jti, time.Time{}, keepUntil, s.o.MaxEntries-s.o.MaxEntries/10)
+	return s.revoke(ctx, KindToken, jti, time.Time{}, keepUntil, s.openRoom())
 }
+
+// RevokeSessions kills what lives by sessions that their person ended, in one commit. The room that RevokeIssued leaves is left here, too.
+func (s *Set) RevokeSessions(ctx context.Context, sids []string, keepUntil time.Time) error {
+	records := make([]record, len(sids))
+	for i, sid := range sids {
+		if sid == "" || len(sid) > maxID {
+			return fmt.Errorf("revoke %s: id of %d bytes, want 1 to %d", KindSession, len(sid), maxID)
+		}
+		records[i] = record{Kind: KindSession, ID: sid, Before: math.MaxInt64}
+	}
+	if len(sids) == 0 || len(sids) >= store.MaxOps {
+		return fmt.Errorf("revoke %s: %d at once, want 1 to %d", KindSession, len(sids), store.MaxOps-1)
+	}
+	if !keepUntil.After(s.now()) {
+		return nil // no token that they touch is alive
+	}
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	if err := s.write(ctx, records, keepUntil, s.openRoom()); err != nil {
+		return fmt.Errorf("revoke %s: %w", KindSession, err)
+	}
+	return nil
+}
+
+// openRoom is how many entries there may be for others than operators.
+func (s *Set) openRoom() int { return s.o.MaxEntries - s.o.MaxEntries/10 }
 
 func (s *Set) revoke(ctx context.Context, kind Kind, id string, before, keepUntil time.Time, room int) error {
 	if _, err := ParseKind(string(kind)); err != nil {
@@ -235,10 +263,10 @@ func (s *Set) revoke(ctx context.Context, kind Kind, id string, before, keepUnti
 	if kind.unique() {
 		r.Before = math.MaxInt64
 	}
-	err := s.write(ctx, r, keepUntil, room)
+	err := s.write(ctx, []record{r}, keepUntil, room)
 	if after := s.now().Unix(); err == nil && now && after > r.Before { // the commit went into another second
 		r.Before = after
-		err = s.write(ctx, r, keepUntil, room)
+		err = s.write(ctx, []record{r}, keepUntil, room)
 	}
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", kind, err)
@@ -246,29 +274,30 @@ func (s *Set) revoke(ctx context.Context, kind Kind, id string, before, keepUnti
 	return nil
 }
 
-// write appends to the log, after whatever other replicas have appended meanwhile. The caller is the writer.
-func (s *Set) write(ctx context.Context, r record, until time.Time, room int) error {
+// write appends to the log in one commit, after whatever other replicas have appended meanwhile. The caller is the writer.
+func (s *Set) write(ctx context.Context, records []record, until time.Time, room int) error {
 	var fresh [len(kinds)]map[string]entry
-	if err := collect(&fresh, r, until); err != nil {
-		return err
+	for _, r := range records {
+		if err := collect(&fresh, r, until); err != nil {
+			return err
+		}
 	}
 	for attempt := 1; ; attempt++ {
 		if s.covers(&fresh) {
 			return nil
 		}
-		if s.Len() >= room && !s.has(r) {
+		if s.Len() >= room && slices.ContainsFunc(records, func(r record) bool { return !s.has(r) }) {
 			return ErrFull
 		}
-		number := fmt.Appendf(nil, numberForm, s.number+1)
-		ops, err := s.table.PutOps(ctx, string(number), r, store.Absent, until)
+		ops, last, err := s.append(ctx, records, until)
 		if err != nil {
 			return err
 		}
-		revs, err := s.o.Engine.Commit(ctx, append(ops, store.Put(headBucket, headKey, number, store.Cond(s.headRev), time.Time{}))...)
+		revs, err := s.o.Engine.Commit(ctx, ops...)
 		switch {
 		case err == nil:
 			s.take(&fresh)
-			s.number, s.headRev = s.number+1, revs[len(revs)-1]
+			s.number, s.headRev = last, revs[len(revs)-1]
 			return nil
 		case !errors.Is(err, store.ErrConflict) || attempt == writeAttempts:
 			return err
@@ -277,6 +306,20 @@ func (s *Set) write(ctx context.Context, r record, until time.Time, room int) er
 			return err
 		}
 	}
+}
+
+// append returns the ops that write the records under the next numbers, the head's last, and the last number.
+func (s *Set) append(ctx context.Context, records []record, until time.Time) (ops []store.Op, last uint64, err error) {
+	last = s.number
+	for _, r := range records {
+		last++
+		one, err := s.table.PutOps(ctx, fmt.Sprintf(numberForm, last), r, store.Absent, until)
+		if err != nil {
+			return nil, 0, err
+		}
+		ops = append(ops, one...)
+	}
+	return append(ops, store.Put(headBucket, headKey, fmt.Appendf(nil, numberForm, last), store.Cond(s.headRev), time.Time{})), last, nil
 }
 
 // has says that the set holds an entry for what r names, which it would only widen.

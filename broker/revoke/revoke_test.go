@@ -421,3 +421,33 @@ func TestP24_ReplayMemory(t *testing.T) {
 	c.Advance(time.Minute - time.Nanosecond)
 	want(t, "until it expires", s.Spend(t.Context(), "a", "i", "j", until), revoke.ErrSpent)
 }
+
+func TestP39_SessionsOfALogoutDieInOneCommit(t *testing.T) {
+	c := newClock()
+	engine := memory(t, c.Now)
+	s := open(t, revoke.Options{Engine: engine, Now: c.Now})
+	until := c.Now().Add(time.Hour)
+	if err := s.RevokeSessions(t.Context(), []string{"s1", "s2", "s3"}, until); err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, revoke.Options{Engine: engine, Now: c.Now}) // what was written is what another process reads
+	for _, set := range []*revoke.Set{s, other} {
+		for sid, dead := range map[string]bool{"s1": true, "s2": true, "s3": true, "s4": false} {
+			err := set.Check(revoke.Facts{Lineage: revoke.Lineage{Sessions: []string{sid}}}, c.Now().Add(time.Minute))
+			if errors.Is(err, revoke.ErrRevoked) != dead {
+				t.Errorf("%s: %v", sid, err)
+			}
+		}
+	}
+	if err := s.Revoke(t.Context(), revoke.KindClient, "c", time.Time{}, until); err != nil { // numbers go on
+		t.Error(err)
+	}
+	for name, sids := range map[string][]string{"none": nil, "empty": {"s5", ""}, "too many": make([]string, 64)} {
+		if err := s.RevokeSessions(t.Context(), sids, until); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := s.RevokeSessions(t.Context(), []string{"s6"}, c.Now().Add(-time.Second)); err != nil || s.Len() != 4 {
+		t.Errorf("what nothing can live by: %v, %d entries", err, s.Len())
+	}
+}

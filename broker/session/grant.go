@@ -106,7 +106,8 @@ func (s *Store) newGrant(ctx context.Context, g *Grant, now time.Time) (code str
 }
 
 // Begin ends a login attempt: in one commit the attempt is spent until attemptEnds, the new session and its first grant are written. former
-// (nil: none) is this browser's session before: one of the same person is taken into Former, one of another is deleted. ErrSpent: the
+// (nil: none) is this browser's session before: one of the same person is taken into Former, one of another is deleted
+// with those that it took over. ErrSpent: the
 // attempt was used before, or is over; nothing was written. The ids and times of session and grant are set here.
 func (s *Store) Begin(ctx context.Context, attemptID string, attemptEnds time.Time, session Session, former *Session, grant Grant) (cookie, code string, _ Session, _ Grant, err error) {
 	if !s.o.Now().Before(attemptEnds) { // nobody would remember that it is spent
@@ -150,11 +151,13 @@ func (s *Store) begin(ctx context.Context, b *beginning, attemptID string, attem
 		v.Former = append(slices.Clone(former.Former), former.ID)
 		v.Former = v.Former[max(0, len(v.Former)-maxFormer):]
 	} else if former != nil {
-		ended, err := s.sessions.DeleteOps(ctx, former.ID, store.Any)
-		if err != nil {
-			return err
+		for _, sid := range append(slices.Clone(former.Former), former.ID) {
+			ended, err := s.sessions.DeleteOps(ctx, sid, store.Any)
+			if err != nil {
+				return err
+			}
+			ops = append(ops, ended...)
 		}
-		ops = append(ops, ended...)
 	}
 	written, err := s.put(ctx, v, store.Absent)
 	if err != nil {
