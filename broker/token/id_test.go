@@ -25,7 +25,7 @@ func ofLogin(t testing.TB, edit ...func(*policy.Login)) policy.Authority {
 	g := &policy.Login{
 		Requester: &oauth.Requester{ClientID: "wiki"}, Issuer: issuer, GrantID: "grant-1", SessionID: "session-1", Subject: "acme|ada",
 		Upstream: policy.UpstreamRef{Name: "acme", Issuer: "https://idp.acme.example", Subject: "ada"},
-		AuthTime: start.Add(-time.Minute), ACR: "gold", AMR: []string{"pwd"}, Since: start, Scopes: []string{"openid", "profile"}, Now: start,
+		AuthTime: start.Add(-time.Minute), ACR: "gold", AMR: []string{"pwd"}, Since: start, Granted: start, Scopes: []string{"openid", "profile"}, Now: start,
 		IDToken: policy.IDToken{Nonce: "n", SessionID: "session-1", Alg: keyring.ES256, Claims: map[string]any{"name": "Ada"}}, IDTTL: time.Minute,
 	}
 	for _, e := range edit {
