@@ -189,6 +189,10 @@ func (m *module) moved(one, two tokens) {
 
 func promptLogin(m *module) {
 	m.moved(m.again(m.request(), m.request("prompt", "login"), time.Second, 1))
+	before := m.asked()
+	if m.complete(m.request("prompt", "login")); m.asked() != before+1 { // within the same second, too
+		m.t.Error("the IdP did not ask")
+	}
 }
 
 func promptNoneNotLoggedIn(m *module) {
