@@ -130,9 +130,13 @@ func (m *module) signedOut(want bool) {
 // leaves holds a request to sign the person out and to lead to the app.
 func (m *module) leaves(q url.Values, to string) {
 	m.t.Helper()
+	at := mustParse(m.t, issuer)
+	held := m.pages.client.Jar.Cookies(at)
 	if a := m.visit("/logout", q); a.status != http.StatusSeeOther || a.header.Get("Location") != to {
 		m.t.Errorf("%d %v %s, want %s", a.status, a.header, a.raw, to)
 	}
+	m.signedOut(true)
+	m.pages.client.Jar.SetCookies(at, held) // the session is over, not only forgotten by this browser
 	m.signedOut(true)
 }
 
