@@ -325,8 +325,14 @@ func TestTrace_FirstFailingCondition(t *testing.T) {
 	if last := tr.Rules[6]; last.Rule != "applies" || last.Failed != ConditionNone {
 		t.Errorf("got %+v", last)
 	}
+	if nearest, asked := tr.Nearest(); !asked || nearest.Rule != "applies" {
+		t.Errorf("want the rule that decided, got %+v", nearest)
+	}
 	in.Actor = true
 	tr = Trace{}
+	if _, asked := tr.Nearest(); asked {
+		t.Error("want no rule of an empty trace")
+	}
 	if _, err := p.Decide(in, &tr); err == nil || tr.Rules[6].Failed != ConditionActor {
 		t.Errorf("got %v, %+v", err, tr.Rules)
 	}
@@ -342,6 +348,13 @@ func TestDenial_NamesTheNearestRule(t *testing.T) {
 	in.TokenType = oauth.TypeAccessToken
 	if _, err := p.Decide(in, nil); err == nil || err.Error() != "invalid_request: condition: rule near: when" {
 		t.Errorf("got %v", err)
+	}
+	var tr Trace
+	if _, err := p.Decide(in, &tr); err == nil || err.Error() != "invalid_request: condition: rule near: when" {
+		t.Errorf("got %v with a trace", err)
+	}
+	if nearest, asked := tr.Nearest(); !asked || nearest.Rule != "near" || nearest.Failed != ConditionWhen {
+		t.Errorf("want the trace to say the same, got %+v", nearest)
 	}
 }
 

@@ -30,3 +30,16 @@ func (t *Trace) add(r *rule, failed Condition, err error) {
 		t.Rules = append(t.Rules, RuleTrace{Rule: r.id, Failed: failed, Err: err})
 	}
 }
+
+// Nearest is the rule that decided, or else the one of which the most conditions held, the first of several; false without any rule.
+func (t *Trace) Nearest() (nearest RuleTrace, ok bool) {
+	for i, r := range t.Rules {
+		if r.Failed == ConditionNone {
+			return r, true
+		}
+		if i == 0 || r.Failed.rank() > nearest.Failed.rank() {
+			nearest = r
+		}
+	}
+	return nearest, len(t.Rules) > 0
+}

@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"fedbroker/broker/clients"
+	"fedbroker/broker/event"
+	"fedbroker/broker/grants"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/policy"
+	"fedbroker/upstreams"
+	"fedbroker/upstreams/keys"
+)
+
+// JudgeOptions are what a Judge has in place of a broker's state. All are required.
+type JudgeOptions struct {
+	Config  Config
+	Keys    func(upstreams.Spec) keys.Source // where an upstream's keys come from, in place of the network
+	Own     grants.Opener
+	Revoked grants.Checker
+}
+
+// Judge says what a broker of this configuration would decide: it takes the same steps on the same snapshot, with keys of its maker's.
+// It issues nothing, writes nothing and touches no network.
+type Judge struct {
+	o     JudgeOptions
+	snap  *snapshot
+	cache *keys.Cache
+}
+
+// NewJudge compiles the configuration, from which secrets may be missing: a Judge authenticates nobody. The error is a *ConfigError.
+func NewJudge(o JudgeOptions) (*Judge, error) {
+	cache := keys.New(keys.Options{})
+	var problems []string
+	s := compile(o.Config, parts{keys: cache}, func(path, format string, args ...any) {
+		if !strings.HasSuffix(path, ".secret_sha256") && !strings.HasSuffix(path, ".client_secret") {
+			problems = append(problems, path+": "+fmt.Sprintf(format, args...))
+		}
+	}, orSilent(nil))
+	if len(problems) > 0 {
+		return nil, &ConfigError{Problems: problems}
+	}
+	for _, name := range s.upstreams.Names() {
+		spec, _ := s.upstreams.Effective(name)
+		cache.Register(name, keys.Upstream{Issuer: spec.Issuer, Static: true, Source: o.Keys(spec)})
+	}
+	return &Judge{o, s, cache}, nil
+}
+
+// Close ends what is under way.
+func (j *Judge) Close() {
+	j.cache.Close()
+	j.snap.upstreams.Close()
+}
+
+// Upstream is a configured upstream, preset and defaults applied.
+func (j *Judge) Upstream(name string) (upstreams.Spec, bool) { return j.snap.upstreams.Effective(name) }
+
+// Exchange judges a token exchange from where the client is known; "" is nobody in particular. The error is an *oauth.Error; the trace says how
+// the rules fared, as far as they were asked.
+func (j *Judge) Exchange(ctx context.Context, clientID string, form oauth.Form, now time.Time) (policy.Authority, policy.Trace, error) {
+	var tr grants.Trace
+	s := *j.snap
+	s.grants = grants.Table(grants.Deps{
+		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: j.o.Own, Revoked: j.o.Revoked, Trace: &tr,
+	})
+	r := &request{
+		snap: &s, event: event.Event{Kind: event.KindToken},
+		in: &oauth.TokenRequest{GrantType: oauth.GrantTokenExchange, Form: form, Now: now},
+	}
+	known := (*request).authenticate // without credentials: whether some rule takes requests of nobody
+	if clientID != "" {
+		known = func(r *request, _ context.Context) error { return j.identify(r, clientID) }
+	}
+	for _, step := range [...]step{known, (*request).chooseGrant, (*request).allowGrant, (*request).authorize} {
+		if err := step(r, ctx); err != nil {
+			return policy.Authority{}, tr.Policy, oauth.AsError(err)
+		}
+	}
+	return r.authority, tr.Policy, nil
+}
+
+// identify stands in for client authentication.
+func (j *Judge) identify(r *request, clientID string) error {
+	client, ok := j.snap.clients.Lookup(clientID)
+	if !ok {
+		return oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonClientCredentials).Because(errors.New("no client of this id"))
+	}
+	r.client, r.in.Requester = client, clients.Authenticated{Client: client}.Requester()
+	return nil
+}
