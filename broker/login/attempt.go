@@ -68,7 +68,7 @@ func (a *attempt) start(issuer string, now time.Time, r *asked) Start {
 func (v *visit) seal(ctx context.Context, a *attempt, b Browser, crossSite bool) error {
 	plain, err := json.Marshal(a)
 	if err != nil {
-		return fmt.Errorf("attempt: %w", err)
+		return tell(oauth.CodeInvalidRequest, oauth.ReasonParameter, "the request is not UTF-8")
 	}
 	sealed, err := v.Sealing.Seal(ctx, bucketAttempt, a.id, plain)
 	if err != nil {

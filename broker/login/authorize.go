@@ -97,7 +97,7 @@ func (v *visit) unfit(a *asked, s *session.Session, r route) error {
 	if a.hint != "" && a.hint != s.Subject {
 		return tell(oauth.CodeLoginRequired, oauth.ReasonInteraction, "id_token_hint is another person's")
 	}
-	if age, limited := a.maxAge(); limited && (s.AuthTime.IsZero() || v.now.Sub(s.AuthTime) > age) {
+	if age, limited := a.maxAge(); limited && (age == 0 || s.AuthTime.IsZero() || v.now.Sub(s.AuthTime) > age) {
 		return tell(oauth.CodeLoginRequired, oauth.ReasonInteraction, "max_age")
 	}
 	_, up, configured := v.Upstreams.Login(s.Upstream)
@@ -167,7 +167,6 @@ func (v *visit) reply(ctx context.Context, code string, g session.Grant) error {
 		err = v.Record.Durable(ctx, e)
 	}
 	if err != nil {
-		v.answer.Session = nil
 		return unavailable(oauth.ReasonNotDurable, err)
 	}
 	v.answer.Reply = v.asked.reply(v.Issuer, [2]string{"code", code})

@@ -122,8 +122,11 @@ func (v *visit) arrive(ctx context.Context, t *attempt, person session.Session, 
 		return unavailable(oauth.ReasonNotDurable, err)
 	}
 	v.event.SessionID = begun.ID
-	v.answer.Session = &cookie
-	return v.reply(ctx, code, grant)
+	if err := v.reply(ctx, code, grant); err != nil {
+		return err
+	}
+	v.answer.Session = &cookie // only now: a session that is not on record is nobody's
+	return nil
 }
 
 // end ends a session and those that it took over: their tokens die at once, offline families live on (P39).

@@ -51,7 +51,7 @@ func (v *visit) refuse(ctx context.Context, err error) {
 		v.Record.Queue(&v.event)
 	}
 	a := Answer{DecisionID: v.answer.DecisionID, Attempt: v.answer.Attempt, Session: v.answer.Session}
-	if f.kind == "" && v.asked != nil {
+	if v.asked != nil && (f.kind == "" || v.asked.silent()) { // under prompt=none no page may show (OpenID Connect Core §3.1.2.1)
 		a.Reply = v.asked.refusal(f.refusal.Code, v.Issuer)
 	} else {
 		a.Failure = v.page(f)

@@ -159,10 +159,8 @@ func (v *visit) judgeClaims(a *asked) error {
 	if essential, _ := acr["essential"].(bool); !essential {
 		return nil
 	}
-	wanted := texts(acr["values"])
-	if value, ok := acr["value"].(string); ok {
-		wanted = append(wanted, value)
-	}
+	values, _ := acr["values"].([]any)
+	wanted := texts(append(values, acr["value"]))
 	if required := a.client.Spec.RequireACR; required != "" && len(wanted) > 0 && !slices.Contains(wanted, required) {
 		return tell(oauth.CodeUnmetAuthentication, oauth.ReasonAuthentication, "the acr asked for is not the one that the client needs")
 	}
@@ -187,10 +185,10 @@ func (a *asked) meets(acr string) bool {
 	return slices.Contains(a.essentialACR, acr)
 }
 
-func texts(v any) (out []string) {
-	list, _ := v.([]any)
+// texts are those that say something: an empty one would be met by nothing.
+func texts(list []any) (out []string) {
 	for _, one := range list {
-		if s, ok := one.(string); ok {
+		if s, _ := one.(string); s != "" {
 			out = append(out, s)
 		}
 	}

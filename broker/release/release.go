@@ -59,6 +59,7 @@ func (s *Scopes) Of(claims map[string]any, scopes []string) map[string]any {
 		verified, known := claims[claimVerified].(bool)
 		if !known {
 			delete(out, claimEmail)
+			delete(out, claimVerified)
 		} else {
 			out[claimVerified] = verified
 		}
