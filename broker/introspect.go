@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"fedbroker/broker/event"
 	"fedbroker/broker/oauth"
@@ -105,7 +104,10 @@ func (r *request) revokeFamily(ctx context.Context, g *session.Grant) error {
 		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonGrantNotAllowed).Because(errors.New("not the token's client"))
 	}
 	r.event.TokenID, r.event.Upstream = g.ID, g.Upstream
-	if err := r.revoked.Revoke(ctx, revoke.KindFamily, g.ID, time.Time{}, r.sessions.FamilyEnds(*g)); err != nil {
+	if err := r.revoked.RevokeEnded(ctx, revoke.KindFamily, []string{g.ID}, r.sessions.Over()); err != nil {
+		return notDurable(err)
+	}
+	if err := r.sessions.EndGrant(ctx, g.ID); err != nil {
 		return notDurable(err)
 	}
 	var err error

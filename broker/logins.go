@@ -38,7 +38,16 @@ func (b *Broker) completeLogins(s *snapshot, o Options) (grants.Logins, error) {
 		return grants.Logins{}, fmt.Errorf("login: %w", err)
 	}
 	s.scopes = scopes
-	return grants.Logins{Sessions: b.sessions, Clients: s.clients, Released: scopes.Claims, Revoke: b.revoked, IDTTL: *s.config.Tokens.IDTTL}, nil
+	return grants.Logins{Sessions: b.sessions, Clients: s.clients, Released: scopes.Claims, Issuers: s.loginIssuer, Revoke: b.revoked, IDTTL: *s.config.Tokens.IDTTL}, nil
+}
+
+// loginIssuer is the issuer of an upstream that people can log in at, "" of any other.
+func (s *snapshot) loginIssuer(name string) string {
+	info, ok := s.upstreams.Info(name)
+	if !ok || !info.Login {
+		return ""
+	}
+	return info.Issuer
 }
 
 // warnLogins says what a registration asks for and no login can give.

@@ -21,6 +21,7 @@ const wikiCallback = "https://wiki.example.com/cb"
 // loginConfig adds an app that people log in at, and a rule by which it exchanges their tokens.
 func loginConfig() broker.Config {
 	c := config()
+	c.Upstreams[0].Kind, c.Upstreams[0].ClientID, c.Upstreams[0].ClientSecret = "oidc", "fedbroker", "a-secret"
 	c.Clients = append(c.Clients, clients.Spec{
 		ID: "wiki", SecretSHA256: hashOf(secret), AuthMethod: oauth.AuthSecretPost, GrantTypes: []string{"authorization_code", "refresh_token", "token-exchange"},
 		RedirectURIs: []string{wikiCallback}, Scopes: []string{"openid", "profile", "offline_access"}, PKCE: "optional",

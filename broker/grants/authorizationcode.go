@@ -32,6 +32,8 @@ func (g authorizationCode) Authorize(ctx context.Context, req *oauth.TokenReques
 	}
 	p, err := g.Logins.Sessions.Code(ctx, code)
 	switch {
+	case errors.Is(err, session.ErrEnded):
+		return policy.Authority{}, badGrant(oauth.ReasonRevoked, err)
 	case errors.Is(err, session.ErrNone):
 		return policy.Authority{}, badGrant(oauth.ReasonCode, err)
 	case err != nil:

@@ -20,12 +20,13 @@ type Sessions interface {
 	Redeem(ctx context.Context, p session.Presented) (refresh string, err error)
 	Refresh(ctx context.Context, token string) (session.Presented, error)
 	Rotate(ctx context.Context, p session.Presented, keep bool) (refresh string, err error)
-	FamilyEnds(g session.Grant) time.Time
+	EndGrant(ctx context.Context, id string) error
+	Over() time.Time
 }
 
 // Revoker makes revocations durable; *revoke.Set is one.
 type Revoker interface {
-	Revoke(ctx context.Context, kind revoke.Kind, id string, before, keepUntil time.Time) error
+	RevokeEnded(ctx context.Context, kind revoke.Kind, ids []string, keepUntil time.Time) error
 }
 
 // Logins are what the two grants of a login stand on. All are required.
@@ -34,7 +35,8 @@ type Logins struct {
 	Clients  interface {
 		Lookup(id string) (*clients.Client, bool)
 	}
-	Released func(scope string) []string // the claims of a scope (P8)
+	Released func(scope string) []string  // the claims of a scope (P8)
+	Issuers  func(upstream string) string // of an upstream that people can log in at; "" of any other
 	Revoke   Revoker
 	IDTTL    time.Duration
 }
@@ -73,12 +75,16 @@ func (l login) authority(req *oauth.TokenRequest, g *session.Grant, targets []st
 	return policy.Combine(d)
 }
 
+// vouched are claims that never leave without their word.
+var vouched = [...][2]string{{"email", "email_verified"}, {"phone_number", "phone_number_verified"}}
+
 // stands holds a grant to the configuration of now: what an operator took from a client, no older grant gives back. scopes are those of the grant
 // that the client still has.
 func (l login) stands(g *session.Grant, client *clients.Client, scopes []string) error {
-	_, configured := l.Chains[g.Upstream]
 	switch {
-	case !configured || !client.Admits(g.Upstream):
+	case l.Logins.Issuers(g.Upstream) != g.UpstreamIssuer: // also of a name that is rebound (P1)
+		return badGrant(oauth.ReasonSelector, fmt.Errorf("upstream %s is not what it was", g.Upstream))
+	case !client.Admits(g.Upstream):
 		return badGrant(oauth.ReasonSelector, fmt.Errorf("upstream %s may not log in here any more", g.Upstream))
 	case len(scopes) == 0 && len(g.Scopes) > 0:
 		return badGrant(oauth.ReasonScope, errors.New("the client lost every scope of the grant"))
@@ -104,6 +110,11 @@ func (l login) told(g *session.Grant, client *clients.Client, scopes []string, s
 			}
 		}
 	}
+	for _, pair := range vouched { // whoever is told an address is told whether anybody vouches for it (P5)
+		if _, told := out[pair[0]]; told {
+			out[pair[1]] = g.Claims[pair[1]] == true
+		}
+	}
 	return out
 }
 
@@ -122,7 +133,11 @@ func (l login) alive(f revoke.Facts, since time.Time) error {
 // Where that can't be made durable the answer says so, and the next use is seen again.
 func (l login) reused(ctx context.Context, req *oauth.TokenRequest, g *session.Grant) error {
 	req.Seen = oauth.Seen{Upstream: g.Upstream, Subject: g.Subject, TokenID: g.ID}
-	if err := l.Logins.Revoke.Revoke(ctx, revoke.KindFamily, g.ID, time.Time{}, l.Logins.Sessions.FamilyEnds(*g)); err != nil {
+	err := l.Logins.Revoke.RevokeEnded(ctx, revoke.KindFamily, []string{g.ID}, l.Logins.Sessions.Over())
+	if err == nil {
+		err = l.Logins.Sessions.EndGrant(ctx, g.ID)
+	}
+	if err != nil {
 		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
 	}
 	return badGrant(oauth.ReasonReuse, errors.New("used twice: what came of it is revoked"))

@@ -210,7 +210,7 @@ func TestP26_NothingIsIssuedThatTheStoreDidNotTake(t *testing.T) {
 
 type noRevocations struct{}
 
-func (noRevocations) Revoke(context.Context, revoke.Kind, string, time.Time, time.Time) error {
+func (noRevocations) RevokeEnded(context.Context, revoke.Kind, []string, time.Time) error {
 	return revoke.ErrFull
 }
 
@@ -254,9 +254,34 @@ func TestP8_IDTokenHasWhatTheClientNames(t *testing.T) {
 	h := newLoginWorld(t)
 	h.app("wiki").IDTokenClaims = []string{"email"}
 	a := h.signedIn(ada())
-	if a.id["email"] == nil || a.id["name"] != nil || a.id["email_verified"] != nil {
+	if a.id["email"] == nil || a.id["name"] != nil {
 		t.Errorf("%v", a.id)
 	}
+}
+
+// An address never leaves without the word on whether anybody vouches for it, whatever the client names.
+func TestP5_AddressInTheIDTokenSaysWhetherItIsVerified(t *testing.T) {
+	for said, want := range map[any]bool{true: true, false: false, nil: false, "true": false} {
+		h := newLoginWorld(t)
+		h.app("wiki").IDTokenClaims = []string{"email", "name"}
+		g := ada()
+		g.Claims = map[string]any{"name": "Ada", "email": "ceo@victim.example"}
+		if said != nil {
+			g.Claims["email_verified"] = said
+		}
+		if a := h.signedIn(g); a.id["email"] != "ceo@victim.example" || a.id["email_verified"] != want {
+			t.Errorf("%v: %v", said, a.id)
+		}
+	}
+}
+
+// A name that is rebound to another issuer inherits nobody: neither codes nor families of the one before.
+func TestP1_ReboundUpstreamInheritsNoLogins(t *testing.T) {
+	h := newLoginWorld(t)
+	g := ada()
+	g.UpstreamIssuer = "https://before.example"
+	code, _ := h.begin(g)
+	want(t, h.code("wiki", code), "invalid_grant selector")
 }
 
 func TestP8_IDTokenNeedsScopeOpenID(t *testing.T) {

@@ -165,12 +165,20 @@ func (a answer) outcome() string {
 	return fmt.Sprintf("%s %s", e.Code, e.Reason)
 }
 
+// issuerOf is what the configuration gives each upstream that has a chain.
+func (h *loginWorld) issuerOf(upstream string) string {
+	if _, configured := h.chains[upstream]; !configured {
+		return ""
+	}
+	return acmeIssuer
+}
+
 func (h *loginWorld) table() map[string]Grant {
 	h.t.Helper()
 	registry := clients.NewRegistry(clients.Options{Specs: h.specs, Issuer: ourIssuer}, func(path, format string, args ...any) { h.t.Fatalf(path+": "+format, args...) }, nil)
 	d := Deps{
 		Issuer: ourIssuer, Policy: h.policy(), Chains: h.chains, Own: h.opener, Revoked: h.revoked, Upstreams: &world{},
-		Logins: Logins{Sessions: h.sessions, Clients: registry, Released: scopeClaims, Revoke: h.revoked, IDTTL: idTTL},
+		Logins: Logins{Sessions: h.sessions, Clients: registry, Released: scopeClaims, Issuers: h.issuerOf, Revoke: h.revoked, IDTTL: idTTL},
 	}
 	if h.store != nil {
 		d.Logins.Sessions = h.store

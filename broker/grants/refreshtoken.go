@@ -67,6 +67,8 @@ func rotated(next string, err error) (string, error) {
 func (g refreshToken) present(ctx context.Context, req *oauth.TokenRequest, token string) (session.Presented, error) {
 	p, err := g.Logins.Sessions.Refresh(ctx, token)
 	switch {
+	case errors.Is(err, session.ErrEnded):
+		return p, badGrant(oauth.ReasonRevoked, err)
 	case errors.Is(err, session.ErrNone):
 		return p, badGrant(oauth.ReasonRefreshToken, err)
 	case err != nil:

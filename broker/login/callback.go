@@ -108,8 +108,8 @@ func (v *visit) arrive(ctx context.Context, t *attempt, person session.Session, 
 	if err != nil {
 		return err
 	}
-	if former != nil && former.Subject != person.Subject { // Begin deletes it
-		if err := v.revoke(ctx, former); err != nil {
+	if _, over := session.Succeed(former, person.Subject); len(over) > 0 { // Begin deletes them
+		if err := v.revoke(ctx, over); err != nil {
 			return err
 		}
 	}
@@ -131,18 +131,19 @@ func (v *visit) arrive(ctx context.Context, t *attempt, person session.Session, 
 
 // end ends a session and those that it took over: their tokens die at once, offline families live on (P39).
 func (v *visit) end(ctx context.Context, s *session.Session) error {
-	if err := v.revoke(ctx, s); err != nil {
+	sids := append(slices.Clone(s.Former), s.ID)
+	if err := v.revoke(ctx, sids); err != nil {
 		return err
 	}
-	if err := v.Sessions.End(ctx, append(slices.Clone(s.Former), s.ID)...); err != nil {
+	if err := v.Sessions.End(ctx, sids...); err != nil {
 		return unavailable(oauth.ReasonNotDurable, err)
 	}
 	return nil
 }
 
-// revoke comes before the session is deleted: if that fails, rather too much is refused than too little.
-func (v *visit) revoke(ctx context.Context, s *session.Session) error {
-	if err := v.Revoked.RevokeSessions(ctx, append(slices.Clone(s.Former), s.ID), v.Sessions.Ends(*s)); err != nil {
+// revoke comes before sessions are deleted: if that fails, rather too much is refused than too little.
+func (v *visit) revoke(ctx context.Context, sids []string) error {
+	if err := v.Revoked.RevokeEnded(ctx, revoke.KindSession, sids, v.Sessions.Over()); err != nil {
 		return unavailable(oauth.ReasonNotDurable, err)
 	}
 	return nil

@@ -70,13 +70,13 @@ type Sessions interface {
 	Issue(ctx context.Context, s session.Session, g session.Grant) (code string, _ session.Grant, err error)
 	Grant(ctx context.Context, id string) (session.Grant, error)
 	End(ctx context.Context, sids ...string) error
-	Ends(s session.Session) time.Time
+	Over() time.Time
 }
 
 // Revocations are held against everything at use; *revoke.Set is one.
 type Revocations interface {
 	Check(f revoke.Facts, iat time.Time) error
-	RevokeSessions(ctx context.Context, sids []string, keepUntil time.Time) error
+	RevokeEnded(ctx context.Context, kind revoke.Kind, ids []string, keepUntil time.Time) error
 }
 
 // Tokens opens what we issued; *token.Opener is one.

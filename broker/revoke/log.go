@@ -213,17 +213,21 @@ func (s *Set) RevokeIssued(ctx context.Context, jti string, keepUntil time.Time)
 	return s.revoke(ctx, KindToken, jti, time.Time{}, keepUntil, s.openRoom())
 }
 
-// RevokeSessions kills what lives by sessions that their person ended, in one commit. The room that RevokeIssued leaves is left here, too.
-func (s *Set) RevokeSessions(ctx context.Context, sids []string, keepUntil time.Time) error {
-	records := make([]record, len(sids))
-	for i, sid := range sids {
-		if sid == "" || len(sid) > maxID {
-			return fmt.Errorf("revoke %s: id of %d bytes, want 1 to %d", KindSession, len(sid), maxID)
-		}
-		records[i] = record{Kind: KindSession, ID: sid, Before: math.MaxInt64}
+// RevokeEnded kills what lives by sessions or families that a person or a client ended, in one commit. The room that RevokeIssued leaves for
+// an operator is left here, too: people and clients can begin as many as they like.
+func (s *Set) RevokeEnded(ctx context.Context, kind Kind, ids []string, keepUntil time.Time) error {
+	if kind != KindSession && kind != KindFamily {
+		return fmt.Errorf("revoke %s: nobody but an operator does", kind)
 	}
-	if len(sids) == 0 || len(sids) >= store.MaxOps {
-		return fmt.Errorf("revoke %s: %d at once, want 1 to %d", KindSession, len(sids), store.MaxOps-1)
+	records := make([]record, len(ids))
+	for i, id := range ids {
+		if id == "" || len(id) > maxID {
+			return fmt.Errorf("revoke %s: id of %d bytes, want 1 to %d", kind, len(id), maxID)
+		}
+		records[i] = record{Kind: kind, ID: id, Before: math.MaxInt64}
+	}
+	if len(ids) == 0 || len(ids) >= store.MaxOps {
+		return fmt.Errorf("revoke %s: %d at once, want 1 to %d", kind, len(ids), store.MaxOps-1)
 	}
 	if !keepUntil.After(s.now()) {
 		return nil // no token that they touch is alive
@@ -233,7 +237,7 @@ func (s *Set) RevokeSessions(ctx context.Context, sids []string, keepUntil time.
 	}
 	defer s.unlock()
 	if err := s.write(ctx, records, keepUntil, s.openRoom()); err != nil {
-		return fmt.Errorf("revoke %s: %w", KindSession, err)
+		return fmt.Errorf("revoke %s: %w", kind, err)
 	}
 	return nil
 }

@@ -427,7 +427,7 @@ func TestP39_SessionsOfALogoutDieInOneCommit(t *testing.T) {
 	engine := memory(t, c.Now)
 	s := open(t, revoke.Options{Engine: engine, Now: c.Now})
 	until := c.Now().Add(time.Hour)
-	if err := s.RevokeSessions(t.Context(), []string{"s1", "s2", "s3"}, until); err != nil {
+	if err := s.RevokeEnded(t.Context(), revoke.KindSession, []string{"s1", "s2", "s3"}, until); err != nil {
 		t.Fatal(err)
 	}
 	other := open(t, revoke.Options{Engine: engine, Now: c.Now}) // what was written is what another process reads
@@ -442,12 +442,36 @@ func TestP39_SessionsOfALogoutDieInOneCommit(t *testing.T) {
 	if err := s.Revoke(t.Context(), revoke.KindClient, "c", time.Time{}, until); err != nil { // numbers go on
 		t.Error(err)
 	}
+	if err := s.RevokeEnded(t.Context(), revoke.KindClient, []string{"c"}, until); err == nil {
+		t.Error("clients end no clients")
+	}
 	for name, sids := range map[string][]string{"none": nil, "empty": {"s5", ""}, "too many": make([]string, 64)} {
-		if err := s.RevokeSessions(t.Context(), sids, until); err == nil {
+		if err := s.RevokeEnded(t.Context(), revoke.KindSession, sids, until); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if err := s.RevokeSessions(t.Context(), []string{"s6"}, c.Now().Add(-time.Second)); err != nil || s.Len() != 4 {
+	if err := s.RevokeEnded(t.Context(), revoke.KindSession, []string{"s6"}, c.Now().Add(-time.Second)); err != nil || s.Len() != 4 {
 		t.Errorf("what nothing can live by: %v, %d entries", err, s.Len())
+	}
+}
+
+// However many sessions and families people and clients end, an operator can still revoke them.
+func TestP26_RoomIsLeftForAnOperator(t *testing.T) {
+	c := newClock()
+	s := open(t, revoke.Options{Engine: memory(t, c.Now), Now: c.Now, MaxEntries: 20})
+	until := c.Now().Add(time.Hour)
+	full := 0
+	for i := range 30 {
+		if err := s.RevokeEnded(t.Context(), revoke.KindFamily, []string{fmt.Sprint("f", i)}, until); errors.Is(err, revoke.ErrFull) {
+			full++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if full != 12 {
+		t.Errorf("%d of 30 were refused, want 12: a tenth is an operator's", full)
+	}
+	if err := s.Revoke(t.Context(), revoke.KindClient, "c", time.Time{}, until); err != nil {
+		t.Errorf("the operator: %v", err)
 	}
 }

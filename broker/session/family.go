@@ -108,10 +108,26 @@ func (s *Store) seen(ctx context.Context, r *grantRecord, now time.Time) ([]stor
 	return ops, nil
 }
 
-// FamilyEnds is when the last token of a grant can have expired: until then a revocation of the family has to be kept.
-func (s *Store) FamilyEnds(g Grant) time.Time {
-	return g.Created.Add(s.o.CodeTTL + s.o.RefreshTTL + s.o.Keep)
-}
+// Over is when everything has expired that sessions and grants have given which end now: so long their revocation has to be kept. Nothing more
+// comes of them, since they are no more (End) or marked (EndGrant).
+func (s *Store) Over() time.Time { return s.o.Now().Add(s.o.CodeTTL + s.o.Keep) }
 
-// Ends is when the last token of a session can have expired.
-func (s *Store) Ends(v Session) time.Time { return v.Created.Add(s.o.TTL + s.o.Keep) }
+// EndGrant marks a grant as ended: neither its code nor its refresh tokens are any longer, to nobody. One that is gone, or ended before, is no
+// error.
+func (s *Store) EndGrant(ctx context.Context, id string) error {
+	for try := 1; ; try++ {
+		p, err := s.present(ctx, id)
+		if errors.Is(err, ErrNone) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r := p.row.Value
+		r.Ended = s.o.Now()
+		err = s.swap(ctx, p, r, p.row.Expires)
+		if !errors.Is(err, ErrSpent) || try == maxTries { // another was quicker, and may have rotated it
+			return err
+		}
+	}
+}

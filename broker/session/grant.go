@@ -63,6 +63,7 @@ type grantRecord struct {
 	Created         time.Time `json:"created"`
 	CodeExpires     time.Time `json:"code_expires"`
 
+	Ended      time.Time `json:"ended,omitzero"` // by its client, or because it was used twice
 	Redeemed   time.Time `json:"redeemed,omitzero"`
 	Family     []byte    `json:"family,omitempty"` // sealed secret of the family
 	Generation int       `json:"generation,omitempty"`
@@ -147,17 +148,14 @@ func (s *Store) begin(ctx context.Context, b *beginning, attemptID string, attem
 	if err != nil {
 		return err
 	}
-	if former != nil && former.Subject == v.Subject {
-		v.Former = append(slices.Clone(former.Former), former.ID)
-		v.Former = v.Former[max(0, len(v.Former)-maxFormer):]
-	} else if former != nil {
-		for _, sid := range append(slices.Clone(former.Former), former.ID) {
-			ended, err := s.sessions.DeleteOps(ctx, sid, store.Any)
-			if err != nil {
-				return err
-			}
-			ops = append(ops, ended...)
+	kept, over := Succeed(former, v.Subject)
+	v.Former = kept
+	for _, sid := range over {
+		ended, err := s.sessions.DeleteOps(ctx, sid, store.Any)
+		if err != nil {
+			return err
 		}
+		ops = append(ops, ended...)
 	}
 	written, err := s.put(ctx, v, store.Absent)
 	if err != nil {
@@ -175,6 +173,20 @@ func (s *Store) begin(ctx context.Context, b *beginning, attemptID string, attem
 	}
 	v.rev = revs[len(ops)]
 	return nil
+}
+
+// Succeed says what becomes of a browser's session before (nil: none) and of those that it took over, when subject signs in: those of the same
+// person are kept as Former, as far as there is room; the others are over, and Begin deletes them.
+func Succeed(former *Session, subject string) (kept, over []string) {
+	if former == nil {
+		return nil, nil
+	}
+	all := append(slices.Clone(former.Former), former.ID)
+	if former.Subject != subject {
+		return nil, all
+	}
+	first := max(0, len(all)-maxFormer)
+	return all[first:], all[:first]
 }
 
 // Issue is single sign-on: in one commit the session is seen again and the grant written. ErrNone: the session ended meanwhile.
@@ -265,6 +277,9 @@ func (s *Store) present(ctx context.Context, key string) (Presented, error) {
 	}
 	if err != nil {
 		return Presented{}, fmt.Errorf("grant: %w", err)
+	}
+	if !row.Value.Ended.IsZero() {
+		return Presented{}, ErrEnded
 	}
 	g, err := s.grant(row)
 	return Presented{Grant: g, row: row}, err

@@ -304,8 +304,7 @@ func TestGrant_KeepsWhatWasGranted(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	until := h.Ends(b.session)
-	if !until.Equal(b.session.Created.Add(ttl+keep)) || h.FamilyEnds(b.grant).Before(b.grant.CodeExpires.Add(refreshTTL+keep)) {
+	if until := h.Over(); until.Before(b.grant.CodeExpires.Add(keep)) { // a code that is spent at its very end gives tokens that live so long
 		t.Error("a revocation would be forgotten before the last token has expired")
 	}
 }

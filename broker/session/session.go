@@ -19,6 +19,8 @@ import (
 var (
 	// ErrNone: there is no such session, code or family, or the secret is not its own.
 	ErrNone = errors.New("no such session or grant")
+	// ErrEnded: the grant was ended, by its client or because it was used twice. It is an ErrNone.
+	ErrEnded = fmt.Errorf("%w: it was ended", ErrNone)
 	// ErrSpent: it was good once, and another was quicker.
 	ErrSpent = errors.New("spent")
 )
@@ -104,7 +106,7 @@ type Session struct {
 	hash []byte
 }
 
-// maxFormer bounds Former. The oldest drop out; they end by being idle.
+// maxFormer bounds Former. The oldest are over when there are more.
 const maxFormer = 8
 
 // sessionRecord is a Session at rest.
