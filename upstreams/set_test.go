@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fedbroker/upstreams"
+	"fedbroker/upstreams/presets"
 )
 
 // minimal is an upstream with nothing wrong.
@@ -135,7 +136,7 @@ func TestProblemsAreNamedByKey(t *testing.T) {
 		o          upstreams.Options
 	}{
 		{"kind", `want one of jwt, oidc, got "ldap"`, minimal(func(s *upstreams.Spec) { s.Kind = "ldap" })},
-		{"preset", `want one of github-actions, gitlab, kubernetes, got "x"`, minimal(func(s *upstreams.Spec) { s.Preset = "x" })},
+		{"preset", "want one of " + strings.Join(presets.Names(), ", ") + `, got "x"`, minimal(func(s *upstreams.Spec) { s.Preset = "x" })},
 		{"preset", "want kind jwt for preset gitlab", interactive(func(s *upstreams.Spec) { s.Preset = "gitlab" })},
 		{"issuer", "want one", minimal(func(s *upstreams.Spec) { s.Issuer = "" })},
 		{"issuer", "preset kubernetes has none of its own", minimal(func(s *upstreams.Spec) { s.Preset, s.Issuer = "kubernetes", "" })},

@@ -8,8 +8,8 @@ func kubernetes() Preset {
 		Algorithms: []string{"RS256", "ES256", "ES384"},
 		ClaimTypes: map[string]string{"kubernetes.io": TypeMap},
 		Conditions: []Condition{{
-			Expression: `claims.sub.startsWith("system:serviceaccount:")`,
-			Message:    "the token is a service account's",
+			Expression: `claims.sub == "system:serviceaccount:" + claims["kubernetes.io"].namespace + ":" + claims["kubernetes.io"].serviceaccount.name`,
+			Message:    "the token is the service account's that it names",
 		}},
 	}
 }

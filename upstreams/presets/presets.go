@@ -29,6 +29,7 @@ type Preset struct {
 	ClaimTypes  map[string]string // type of each claim that is not registered in RFC 7519
 	OwnerClaims []string          // claims with immutable ids of an owner
 	Shared      bool              // everyone can have tokens of Issuer: rules must pin an owner
+	SharedHosts []string          // that issue for everyone, beside Issuer's
 	Conditions  []Condition       // that each of its tokens must meet before it is mapped
 }
 
@@ -49,14 +50,26 @@ func (p Preset) SharedAt(issuer string) bool {
 		return true
 	}
 	theirs, err := url.Parse(issuer)
-	return err != nil || strings.EqualFold(theirs.Hostname(), ours.Hostname())
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(slices.Concat(p.SharedHosts, []string{ours.Hostname()}), func(host string) bool {
+		return strings.EqualFold(theirs.Hostname(), host)
+	})
 }
 
 // table is every preset by its name: a new one is a file and a line here.
 var table = map[string]func() Preset{
-	"github-actions": githubActions,
-	"gitlab":         gitlab,
-	"kubernetes":     kubernetes,
+	"buildkite":       buildkite,
+	"circleci":        circleci,
+	"entra":           entra,
+	"github-actions":  githubActions,
+	"gitlab":          gitlab,
+	"google":          google,
+	"kubernetes":      kubernetes,
+	"okta":            okta,
+	"spiffe":          spiffe,
+	"terraform-cloud": terraformCloud,
 }
 
 // Find returns the preset called name. It is the caller's own.
@@ -78,4 +91,14 @@ func typed(types map[string]string, typ string, names ...string) {
 	for _, n := range names {
 		types[n] = typ
 	}
+}
+
+// person types the claims of people that OpenID Connect Core §2 and §5.1 define.
+func person() map[string]string {
+	types := map[string]string{"auth_time": TypeInt, "updated_at": TypeInt, "email_verified": TypeBool, "amr": TypeStringList}
+	typed(types, TypeString,
+		"acr", "at_hash", "azp", "c_hash", "email", "family_name", "given_name", "locale", "middle_name", "name", "nickname", "nonce", "picture",
+		"preferred_username", "profile", "sid", "zoneinfo",
+	)
+	return types
 }

@@ -1,0 +1,29 @@
+package presets
+
+// entra is one tenant of Microsoft Entra ID, for people; the issuer is https://login.microsoftonline.com/, the tenant's id, and /v2.0. The sub differs from client to client:
+// the subject is tenant and object by id, which is one person's in a login and in an exchange. 9188040d-… is the tenant of all private
+// accounts, which is everyone's. In an application's own token sub is oid.
+func entra() Preset {
+	types := person()
+	types["_claim_names"], types["_claim_sources"] = TypeMap, TypeMap
+	types["acct"], types["hasgroups"] = TypeInt, TypeBool
+	typed(types, TypeStringList, "groups", "roles", "wids")
+	typed(types, TypeString, "aio", "azpacr", "idp", "idtyp", "login_hint", "oid", "rh", "scp", "tid", "uti", "ver")
+	return Preset{
+		Kind:        "oidc",
+		Algorithms:  []string{"RS256"},
+		Subject:     []string{"tid", "oid"},
+		ClaimTypes:  types,
+		OwnerClaims: []string{"tid"},
+		Conditions: []Condition{{
+			Expression: `claims.iss.endsWith("/" + claims.tid + "/v2.0")`,
+			Message:    "the token is of the issuer's own tenant, in its second version",
+		}, {
+			Expression: `claims.tid != "9188040d-6c67-4c5b-b112-36a304b66dad"`,
+			Message:    "the tenant is not that of all private accounts",
+		}, {
+			Expression: `claims.oid != claims.sub && (!has(claims.idtyp) || claims.idtyp == "user")`,
+			Message:    "the token is a person's, not an application's",
+		}},
+	}
+}
