@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
 
 	"fedbroker/broker/event"
@@ -68,6 +69,7 @@ type Broker struct {
 	record   record.Recorder
 	pins     *pin.Pins
 	sessions *session.Store
+	tried    *lru.Cache[string, struct{}] // login attempts
 	operator *operator.Operator
 }
 
@@ -95,7 +97,7 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{engine: o.Engine, now: o.Now, spend: revoke.NewSpender(o.Engine), record: record.Recorder{Journal: o.Journal, Subjects: o.Subjects, Log: o.Logger, Metrics: o.Metrics, Now: o.Now}}
+	b := &Broker{engine: o.Engine, tried: newTried(), now: o.Now, spend: revoke.NewSpender(o.Engine), record: record.Recorder{Journal: o.Journal, Subjects: o.Subjects, Log: o.Logger, Metrics: o.Metrics, Now: o.Now}}
 	saved, err := newKeyStore(o.Engine)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -210,5 +211,29 @@ func TestLogin_CommitsAndLinesThatARequestWaitsFor(t *testing.T) {
 	h.costs("another person: back, the sessions before revoked at once, then deleted in the same commit as the new one comes", 2, 1, func() { h.arrive(back) })
 	if left, err := h.broker.Operator().Sessions(t.Context(), operator.SessionQuery{Subject: "acme|ada"}); err != nil || len(left) != 0 {
 		t.Errorf("sessions of the person before: %v, %v", left, err)
+	}
+}
+
+// Whatever comes of it, one attempt asks its upstream once: it is no way to ask with our credentials as often as one likes.
+func TestP30_AttemptAsksItsUpstreamOnce(t *testing.T) {
+	h := newSignInHouse(t)
+	back := h.leave("ada", scopesOfLogin, "")
+	back.Params.Set("code", "bogus")
+	kinds := map[login.FailureKind]int{}
+	for range 5 {
+		a := h.broker.Login().Callback(t.Context(), back)
+		if a.Failure == nil {
+			t.Fatalf("%+v", a)
+		}
+		kinds[a.Failure.Kind]++
+	}
+	asked := 0
+	for _, r := range h.idp.Requests("") {
+		if strings.HasSuffix(r.Path, "/token") {
+			asked++
+		}
+	}
+	if asked != 1 || kinds[login.FailureUpstreamAnswer] != 1 || kinds[login.FailureExpired] != 4 {
+		t.Errorf("asked %d times: %v", asked, kinds)
 	}
 }

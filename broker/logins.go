@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"fedbroker/broker/grants"
 	"fedbroker/broker/login"
 	"fedbroker/broker/oauth"
@@ -31,7 +33,7 @@ func (b *Broker) completeLogins(s *snapshot, o Options) (grants.Logins, error) {
 	scopes := release.New(s.config.Scopes)
 	var err error
 	s.login, err = login.New(login.Options{
-		Issuer: s.config.Issuer, Clients: s.clients, Upstreams: providers{s.upstreams}, Chains: s.chains, Scopes: scopes, Sessions: b.sessions,
+		Issuer: s.config.Issuer, Clients: s.clients, Upstreams: providers{s.upstreams, b.tried}, Chains: s.chains, Scopes: scopes, Sessions: b.sessions,
 		Sealing: o.Sealing, Revoked: b.revoked, Tokens: b.opener, Record: b.record, Limits: b.limits, Now: o.Now,
 	})
 	if err != nil {
@@ -92,8 +94,21 @@ func (s *snapshot) admitsAnybody(names []string) bool {
 	})
 }
 
+// triedAttempts is how many attempts are known to have been tried, in this process: 5 MB. Who could push them out could as well begin new ones.
+const triedAttempts = 1 << 16
+
+// newTried remembers the attempts for which an upstream was asked: each is asked once, whatever comes of it, so that one attempt is no way to
+// ask it, with our credentials, as often as one likes. That a login is good once is the store's to say.
+func newTried() *lru.Cache[string, struct{}] {
+	tried, _ := lru.New[string, struct{}](triedAttempts) // fails for a negative size alone
+	return tried
+}
+
 // providers are the upstreams that people can log in at, as logins see them.
-type providers struct{ set *upstreams.Set }
+type providers struct {
+	set   *upstreams.Set
+	tried *lru.Cache[string, struct{}]
+}
 
 func (p providers) Names() []string { return p.set.Names() }
 
@@ -103,20 +118,26 @@ func (p providers) Login(name string) (login.Provider, login.Upstream, bool) {
 		return nil, login.Upstream{}, false
 	}
 	info, _ := p.set.Info(name)
-	return provider{up}, login.Upstream{
+	return provider{up, p.tried}, login.Upstream{
 		Name: info.Name, Issuer: info.Issuer, Display: info.DisplayName, Domains: info.Domains, Leeway: info.Leeway,
 		CrossSite: info.ResponseMode == spec.ResponseFormPost, TrustPrompt: info.TrustPrompt,
 	}, true
 }
 
 // provider is one of them.
-type provider struct{ up upstreams.Login }
+type provider struct {
+	up    upstreams.Login
+	tried *lru.Cache[string, struct{}]
+}
 
 func (p provider) Start(ctx context.Context, a login.Start) (string, error) {
 	return p.up.Start(ctx, upstreams.Attempt(a))
 }
 
 func (p provider) Finish(ctx context.Context, a login.Start, response url.Values) (upstreams.Identity, string, error) {
+	if before, _ := p.tried.ContainsOrAdd(a.State, struct{}{}); before {
+		return upstreams.Identity{}, "", fmt.Errorf("attempt: %w", session.ErrSpent)
+	}
 	id, err := p.up.Finish(ctx, upstreams.Attempt(a), response)
 	if errors.Is(err, upstreams.ErrDenied) {
 		err = fmt.Errorf("%w: %w", login.ErrDenied, err)

@@ -43,7 +43,13 @@ func (v *visit) authorize(ctx context.Context, r Request) error {
 		return v.signOn(ctx, a, current)
 	case a.silent(): // never contacts an upstream (P31)
 		return unfit
-	case route.upstream == "":
+	}
+	if route.byHint {
+		if route.upstream, err = v.byDomain(a.LoginHint, possible); err != nil {
+			return err
+		}
+	}
+	if route.upstream == "" {
 		v.answer.Choose = route.choice
 		return nil
 	}

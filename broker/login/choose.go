@@ -9,6 +9,7 @@ import (
 type route struct {
 	upstream string  // "": the chooser
 	wanted   string  // asked for by name or domain; "": nobody did
+	byHint   bool    // login_hint's domain may tell: looked up only for who is not signed in
 	choice   *Choice // the chooser
 }
 
@@ -46,13 +47,10 @@ func (v *visit) route(a *asked, possible []Upstream) (route, error) {
 		}
 		return r, nil
 	}
-	if len(possible) == 1 {
+	if r.byHint = len(possible) > 1; !r.byHint {
 		r.upstream = possible[0].Name
-		return r, nil
 	}
-	found, err := v.byDomain(a.LoginHint, possible)
-	r.upstream = found
-	return r, err
+	return r, nil
 }
 
 // byDomain finds the upstream that claims an address' domain. Each look-up counts against its sender: who may ask without end learns every

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/session"
 	"fedbroker/upstreams"
 )
 
@@ -79,6 +80,8 @@ func (v *visit) page(f *failed) *Failure {
 // upstreamFailure keeps apart what the provider denied, what passes, and what is no answer.
 func upstreamFailure(err error) error {
 	switch {
+	case errors.Is(err, session.ErrSpent):
+		return noAttempt(FailureExpired, "the attempt was tried before")
 	case errors.Is(err, ErrDenied):
 		return failRetry(FailureDenied, oauth.Deny(oauth.CodeAccessDenied, oauth.ReasonIdPDenied).Because(err))
 	case errors.Is(err, upstreams.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

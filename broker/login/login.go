@@ -41,7 +41,7 @@ type Start struct {
 type Provider interface {
 	// Start returns the URL at the provider that the browser goes to.
 	Start(ctx context.Context, a Start) (authorizationURL string, err error)
-	// Finish makes an identity of the authorization response. Errors wrap ErrDenied, upstreams.ErrUnavailable or upstreams.ErrInvalid.
+	// Finish makes an identity of the answer. Errors wrap ErrDenied, upstreams.ErrUnavailable or ErrInvalid, or session.ErrSpent: tried before.
 	Finish(ctx context.Context, a Start, response url.Values) (identity upstreams.Identity, sessionID string, err error)
 }
 
