@@ -74,7 +74,7 @@ func (s *Scopes) Names() []string {
 
 // AllClaims are all claims that some scope releases, sorted.
 func (s *Scopes) AllClaims() []string {
-	all := []string{"sub"}
+	all := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid", "upstream"} // of every ID token
 	for _, claims := range s.claims {
 		all = append(all, claims...)
 	}
