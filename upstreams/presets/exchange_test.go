@@ -9,6 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +105,27 @@ func TestP28_PresetsOfManyTenantsWantTheIssuerOfOne(t *testing.T) {
 		c.Upstreams[0].Issuer = ""
 		if bad := problems(c); own != slices.Equal(bad, []string{"upstreams[0].issuer"}) || !own && bad != nil {
 			t.Errorf("%s without issuer: %v", g.preset, bad)
+		}
+	}
+}
+
+// TestDocumentedRulesLoad takes the conditions that docs/presets.md shows: each preset has one, and it loads.
+func TestDocumentedRulesLoad(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "presets.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "## A rule for each")
+	section, _, _ = strings.Cut(section, "## Worth knowing")
+	shown := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| `(.+)` \\|$").FindAllStringSubmatch(section, -1) {
+		shown[row[1]] = row[2]
+	}
+	for _, g := range goldens {
+		if shown[g.preset] == "" {
+			t.Errorf("%s: no rule is shown", g.preset)
+		} else if bad := problems(configured(t, g, shown[g.preset])); bad != nil {
+			t.Errorf("%s, %s: %v", g.preset, shown[g.preset], bad)
 		}
 	}
 }

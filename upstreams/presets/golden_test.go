@@ -45,7 +45,10 @@ var goldens = []golden{
 		subject: "system:serviceaccount:payments:orders", hostile: map[string]with{
 			"a token from a secret":         {"kubernetes.io": nil, "kubernetes.io/serviceaccount/namespace": "payments"},
 			"another account than it names": {"sub": "system:serviceaccount:kube-system:admin"},
-			"a node":                        {"sub": "system:node:node-1"},
+			"another one of the namespace": {"kubernetes.io": map[string]any{
+				"namespace": "payments", "serviceaccount": map[string]any{"name": "refunds", "uid": "24ee3fa4-a7e2-420f-9f9a-dbc4507c3798"},
+			}},
+			"a node": {"sub": "system:node:node-1"},
 		}},
 	// Buildkite Docs, "buildkite-agent oidc", with jti and null as in rubygems/rubygems.org#5412, and both optional ids.
 	{file: "buildkite.json", preset: "buildkite", pin: `claims.organization_id == "f892efa9-103e-4d28-97a1-3b8616a0994d"`,
