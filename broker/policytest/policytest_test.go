@@ -129,6 +129,7 @@ func TestRun_PassesWhatHolds(t *testing.T) {
 		"a token type that no rule issues":    `subject: hop, requester: orders-api, audiences: [ledger], token_type: access_token, expect: {decision: deny, condition: token_type, reason: token_type}`,
 		"a token type that is not served":     `subject: ada, requester: gateway, token_type: id_token, expect: {decision: deny, reason: parameter}`,
 		"an audience of the wrong token":      `subject: ada, claims: {aud: someone}, requester: gateway, expect: {decision: deny, reason: token_issuer}`,
+		"the first audience that is open":     `subject: ada, requester: orders-api, audiences: [billing], expect: {decision: deny, rule: billing, condition: subject, reason: selector}`,
 		"an expired token":                    `subject: ada, life: -1m, requester: gateway, expect: {decision: deny, reason: token_time}`,
 		"a token without a subject":           `subject: ada, claims: {sub: null}, requester: gateway, expect: {decision: deny, reason: token}`,
 		"a bound token":                       `subject: ada, claims: {cnf: {jkt: x}}, requester: gateway, expect: {decision: deny, reason: confirmation}`,
@@ -194,6 +195,26 @@ func TestRun_KeepsNumbersExact(t *testing.T) {
 	}
 	if r := run(t, j, s, `subject: ada, claims: {essay: 9007199254740993}, requester: gateway, expect: {decision: allow, rule: orders, claims: {essay: 9007199254740992}}`); r.Passed {
 		t.Error("two numbers passed for one")
+	}
+}
+
+// The file says when it happens, and a test may say otherwise; without a word it is always the same moment.
+func TestRun_Moment(t *testing.T) {
+	j, s := world(t, keyring.ES256)
+	const test = `{name: %s, subject: ada, requester: gateway, expect: {decision: allow, rule: orders, claims: {iat: %d}}}`
+	for _, tt := range []struct{ name, text string }{
+		{"default", fmt.Sprintf("tests: ["+test+"]", "a", 1893585600)},
+		{"file", fmt.Sprintf("now: 2030-01-02T13:00:00Z\ntests: ["+test+"]", "a", 1893589200)},
+		{"test", fmt.Sprintf("now: 2030-01-02T13:00:00Z\ntests: ["+test+"]", "a, now: 2030-01-02T14:00:00Z", 1893592800)},
+	} {
+		f := decode[policytest.File](t, subjects+tt.text)
+		if problems := check(t, j, f); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		results, err := policytest.Run(t.Context(), j, s, f)
+		if err != nil || !results[0].Passed {
+			t.Errorf("%s: got %+v, %v", tt.name, results, err)
+		}
 	}
 }
 

@@ -70,6 +70,8 @@ var rungs = map[string]int{
 var importers = map[string][]string{
 	"store/engines":   {"cmd/fedbroker", "cmd/fedbroker/demo"},
 	"store/storetest": {},
+	// What tests a policy signs whatever a fixture says, if only with keys of its own.
+	"broker/policytest": {"cmd/fedbroker"},
 	// upstreamtest is a test's and the demo's; it must never be reachable from serve.
 	"upstreams/upstreamtest":        {"cmd/fedbroker/demo"},
 	"upstreams/upstreamtest/client": {"upstreams/upstreamtest"},
