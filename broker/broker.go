@@ -18,6 +18,7 @@ import (
 
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
+	"fedbroker/broker/keystore"
 	"fedbroker/broker/limit"
 	"fedbroker/broker/login"
 	"fedbroker/broker/metadata"
@@ -98,7 +99,7 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{engine: o.Engine, tried: newTried(), now: o.Now, spend: revoke.NewSpender(o.Engine), record: record.Recorder{Journal: o.Journal, Subjects: o.Subjects, Log: o.Logger, Metrics: o.Metrics, Now: o.Now}}
-	saved, err := newKeyStore(o.Engine)
+	saved, err := keystore.New(o.Engine)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,7 @@ var rungs = map[string]int{
 	"broker/event":         1,
 	"broker/limit":         1,
 	"broker/keyring":       2,
+	"broker/keystore":      2,
 	"broker/pin":           2,
 	"broker/policy":        2,
 	"broker/revoke":        2,
