@@ -13,6 +13,7 @@ import (
 	"fedbroker/broker/clients"
 	"fedbroker/broker/event"
 	"fedbroker/mappers"
+	"fedbroker/upstreams"
 )
 
 func scrape(t *testing.T, m *event.Metrics) string {
@@ -160,5 +161,23 @@ func TestCheck_WarnsOfLoginsThatCanNotBe(t *testing.T) {
 	}
 	if slices.Contains(warned, at+"scopes[0]") {
 		t.Error("openid is warned of")
+	}
+}
+
+func TestCheck_WarnsOfLoginsOpenToStrangers(t *testing.T) {
+	c := config()
+	c.Upstreams = append(c.Upstreams, broker.UpstreamSpec{Spec: upstreams.Spec{Name: "google", Kind: "oidc", Preset: "google", ClientID: "fedbroker", ClientSecret: "a-secret"}})
+	path := fmt.Sprintf("upstreams[%d].mappers", len(c.Upstreams)-1)
+	warned := func() bool {
+		found := false
+		broker.Check(c, func(p, f string, args ...any) { t.Errorf(p+": "+f, args...) }, func(p, _ string, _ ...any) { found = found || p == path })
+		return found
+	}
+	if !warned() {
+		t.Error("everybody's accounts, and no warning")
+	}
+	c.Upstreams[len(c.Upstreams)-1].Mappers = []mappers.Spec{{Kind: "require", Expression: `claims.hd == "acme.example"`, Message: "Acme's people"}}
+	if warned() {
+		t.Error("a warning although a mapper says whose people are meant")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -14,6 +15,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/release"
 	"fedbroker/broker/session"
+	"fedbroker/mappers"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/spec"
 )
@@ -54,6 +56,12 @@ func (s *snapshot) loginIssuer(name string) string {
 
 // warnLogins says what a registration asks for and no login can give.
 func (s *snapshot) warnLogins(warn Report) {
+	for i, u := range s.config.Upstreams { // of exchanges the policy sees to it (P29)
+		info, ok := s.upstreams.Info(u.Name)
+		if ok && info.Login && info.Shared && !slices.ContainsFunc(u.Mappers, func(m mappers.Spec) bool { return m.Kind == "require" }) {
+			warn(fmt.Sprintf("upstreams[%d].mappers", i), "everybody with an account at %s can log in: a require mapper on %s would say whose people are meant", info.Issuer, strings.Join(info.OwnerClaims, " or "))
+		}
+	}
 	scopes := release.New(s.config.Scopes)
 	for i, c := range s.config.Clients {
 		at := func(key, format string, args ...any) { warn(fmt.Sprintf("clients[%d].%s", i, key), format, args...) }
