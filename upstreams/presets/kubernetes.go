@@ -8,7 +8,7 @@ func kubernetes() Preset {
 		Algorithms: []string{"RS256", "ES256", "ES384"},
 		ClaimTypes: map[string]string{"kubernetes.io": TypeMap},
 		Conditions: []Condition{{
-			Expression: `claims.sub == "system:serviceaccount:" + claims["kubernetes.io"].namespace + ":" + claims["kubernetes.io"].serviceaccount.name`,
+			Expression: `claims.sub.startsWith("system:serviceaccount:") && claims.sub == "system:serviceaccount:" + claims["kubernetes.io"].namespace + ":" + claims["kubernetes.io"].serviceaccount.name`,
 			Message:    "the token is the service account's that it names",
 		}},
 	}
