@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -132,23 +131,15 @@ func (p providers) Login(name string) (login.Provider, login.Upstream, bool) {
 	}, true
 }
 
-// provider is one of them.
+// provider is one of them, asked once for each attempt.
 type provider struct {
-	up    upstreams.Login
+	upstreams.Login
 	tried *lru.Cache[string, struct{}]
 }
 
-func (p provider) Start(ctx context.Context, a login.Start) (string, error) {
-	return p.up.Start(ctx, upstreams.Attempt(a))
-}
-
-func (p provider) Finish(ctx context.Context, a login.Start, response url.Values) (upstreams.Identity, string, error) {
+func (p provider) Finish(ctx context.Context, a upstreams.Attempt, response url.Values) (upstreams.Identity, error) {
 	if before, _ := p.tried.ContainsOrAdd(a.State, struct{}{}); before {
-		return upstreams.Identity{}, "", fmt.Errorf("attempt: %w", session.ErrSpent)
+		return upstreams.Identity{}, fmt.Errorf("attempt: %w", session.ErrSpent)
 	}
-	id, err := p.up.Finish(ctx, upstreams.Attempt(a), response)
-	if errors.Is(err, upstreams.ErrDenied) {
-		err = fmt.Errorf("%w: %w", login.ErrDenied, err)
-	}
-	return id, id.SessionID, err
+	return p.Login.Finish(ctx, a, response)
 }

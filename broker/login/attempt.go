@@ -13,6 +13,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/store"
+	"fedbroker/upstreams"
 )
 
 // attempt is one way to an identity provider and back. It lives in the browser that began it, sealed (P30).
@@ -48,8 +49,8 @@ func secret() string {
 func (a *attempt) ends() time.Time { return a.Begun.Add(attemptLife) }
 
 // start is the attempt as the provider is asked, and as its answer is held against.
-func (a *attempt) start(issuer string, now time.Time, r *asked) Start {
-	s := Start{
+func (a *attempt) start(issuer string, now time.Time, r *asked) upstreams.Attempt {
+	s := upstreams.Attempt{
 		State: a.id, Nonce: a.Nonce, Verifier: a.Verifier, RedirectURI: issuer + "/callback/" + a.Upstream, LoginHint: r.LoginHint,
 		ACRValues: oauth.Unique(slices.Concat(r.essentialACR, r.ACRValues)), UILocales: r.UILocales, Now: now,
 	}

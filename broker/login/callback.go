@@ -30,7 +30,7 @@ func (v *visit) callback(ctx context.Context, c *Callback) error {
 		return noAttempt(FailureExpired, "the upstream is another by now, or may not sign people in here")
 	}
 	v.dropAttempt(t.id) // whatever comes of it, this answer was the attempt's
-	identity, upstreamSID, err := provider.Finish(ctx, t.start(v.Issuer, v.now, a), c.Params)
+	identity, err := provider.Finish(ctx, t.start(v.Issuer, v.now, a), c.Params)
 	if err != nil {
 		return upstreamFailure(err)
 	}
@@ -41,7 +41,7 @@ func (v *visit) callback(ctx context.Context, c *Callback) error {
 	if err := v.proven(a, t, up, &identity); err != nil {
 		return err
 	}
-	person, err := v.person(&identity, upstreamSID)
+	person, err := v.person(&identity)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (v *visit) proven(a *asked, t *attempt, up Upstream, id *upstreams.Identity
 }
 
 // person makes the session's content of an identity.
-func (v *visit) person(id *upstreams.Identity, upstreamSID string) (session.Session, error) {
+func (v *visit) person(id *upstreams.Identity) (session.Session, error) {
 	chain, ok := v.Chains[id.Upstream]
 	if !ok {
 		return session.Session{}, errors.New("login: an upstream without a chain")
@@ -92,7 +92,7 @@ func (v *visit) person(id *upstreams.Identity, upstreamSID string) (session.Sess
 		return session.Session{}, err
 	}
 	return session.Session{
-		Subject: id.BrokerSubject, Upstream: id.Upstream, UpstreamIssuer: id.Issuer, UpstreamSubject: id.Subject, UpstreamSID: upstreamSID,
+		Subject: id.BrokerSubject, Upstream: id.Upstream, UpstreamIssuer: id.Issuer, UpstreamSubject: id.Subject, UpstreamSID: id.SessionID,
 		AuthTime: id.AuthTime, ACR: id.ACR, AMR: id.AMR, Principal: result.Principal,
 	}, nil
 }

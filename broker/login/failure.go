@@ -82,7 +82,7 @@ func upstreamFailure(err error) error {
 	switch {
 	case errors.Is(err, session.ErrSpent):
 		return noAttempt(FailureExpired, "the attempt was tried before")
-	case errors.Is(err, ErrDenied):
+	case errors.Is(err, upstreams.ErrDenied):
 		return failRetry(FailureDenied, oauth.Deny(oauth.CodeAccessDenied, oauth.ReasonIdPDenied).Because(err))
 	case errors.Is(err, upstreams.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		refusal := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonIdPUnavailable).Because(err)

@@ -26,27 +26,12 @@ import (
 	"fedbroker/upstreams/jose"
 )
 
-// Start is what an authorization request to an identity provider is made of. State, Nonce and Verifier are the attempt's own.
-type Start struct {
-	State, Nonce, Verifier string
-	RedirectURI            string         // ours, for this upstream
-	Prompt                 []string       // login, select_account: sent on
-	MaxAge                 *time.Duration // sent on; nil: not asked for
-	LoginHint              string
-	ACRValues, UILocales   []string
-	Now                    time.Time
-}
-
-// Provider is an upstream that people sign in at.
+// Provider is an upstream that people sign in at; upstreams.Login is one.
 type Provider interface {
-	// Start returns the URL at the provider that the browser goes to.
-	Start(ctx context.Context, a Start) (authorizationURL string, err error)
-	// Finish makes an identity of the answer. Errors wrap ErrDenied, upstreams.ErrUnavailable or ErrInvalid, or session.ErrSpent: tried before.
-	Finish(ctx context.Context, a Start, response url.Values) (identity upstreams.Identity, sessionID string, err error)
+	Start(ctx context.Context, a upstreams.Attempt) (authorizationURL string, err error)
+	// Finish may also refuse with session.ErrSpent an attempt that was tried before.
+	Finish(ctx context.Context, a upstreams.Attempt, response url.Values) (upstreams.Identity, error)
 }
-
-// ErrDenied: the identity provider said no.
-var ErrDenied = errors.New("the identity provider said no")
 
 // Upstream is what has to be known of one that people sign in at.
 type Upstream struct {

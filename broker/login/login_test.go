@@ -751,6 +751,47 @@ func TestP39_LogoutEndsSessionFamiliesAndOfflineOnesLiveOn(t *testing.T) {
 	}
 }
 
+func TestP31_EssentialACRThatIsNoStringIsRefused(t *testing.T) {
+	h := newHouse(t)
+	for _, acr := range []string{`"values":[5]`, `"value":5`, `"values":["x",null,{}]`} {
+		h.want(h.browser().authorize(claims(`{"id_token":{"acr":{"essential":true,`+acr+`}}}`)), "error invalid_request")
+	}
+}
+
+// Two tabs that sign in at the same time begin two sessions; the browser keeps one cookie. The other one's app signs out, the person says so: both end.
+func TestP39_LogoutEndsTheSessionThatTheHintNamesToo(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	first, second := b.authorize(client("spa"), scope("openid")), b.authorize(client("spa"), scope("openid"))
+	one, two := b.atIdP(first, "ada"), b.atIdP(second, "ada")
+	one.Browser, two.Browser = b.cookies(), b.cookies() // neither tab knows of the other's session
+	_, orphan, id, _ := h.grantOf(b.keep(b.Callback(t.Context(), one)), "spa")
+	_, kept, _, _ := h.grantOf(b.keep(b.Callback(t.Context(), two)), "spa")
+	h.want(b.logout(login.Logout{IDTokenHint: id, PostLogoutRedirectURI: wikiHome}), "signout ask=true")
+	if h.refusal(orphan) != "ok" || h.refusal(kept) != "ok" {
+		t.Fatal("something ended before the person said so")
+	}
+	h.want(b.logout(login.Logout{IDTokenHint: id, Confirmed: true, PostLogoutRedirectURI: wikiHome}), "signout ask=false")
+	for name, access := range map[string]string{"the browser's": kept, "the hint's": orphan} {
+		if got := h.refusal(access); got != "invalid_token" {
+			t.Errorf("%s session's token: %s", name, got)
+		}
+	}
+}
+
+// The hint of another person, in the same browser, ends nothing of theirs.
+func TestP39_HintOfAnotherPersonEndsNothing(t *testing.T) {
+	h := newHouse(t)
+	bob := h.browser()
+	_, access, id, _ := h.grantOf(bob.signIn("bob", client("spa"), scope("openid")), "spa")
+	b := h.browser()
+	b.signIn("ada")
+	h.want(b.logout(login.Logout{IDTokenHint: id, Confirmed: true}), "signout ask=false")
+	if got := h.refusal(access); got != "ok" {
+		t.Errorf("bob's token: %s", got)
+	}
+}
+
 func TestP39_LogoutEndsWhatTheSessionTookOver(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

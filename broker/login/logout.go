@@ -60,11 +60,15 @@ func (v *visit) hinted(l *Logout, s *session.Session) *clients.Client {
 		return nil
 	}
 	hint, err := v.Tokens.OpenHint(l.IDTokenHint, v.now)
-	if err != nil || hint.SessionID == "" || hint.SessionID != s.ID && !slices.Contains(s.Former, hint.SessionID) {
+	if err != nil || hint.SessionID == "" || hint.Subject != s.Subject {
+		return nil
+	}
+	if hint.SessionID != s.ID && !slices.Contains(s.Former, hint.SessionID) {
+		s.Former = append(s.Former, hint.SessionID) // begun at the same time as this one: it ends with it, if the person says so
 		return nil
 	}
 	client, known := v.Clients.Lookup(hint.ClientID)
-	if !known || hint.Subject != s.Subject || l.ClientID != "" && l.ClientID != hint.ClientID {
+	if !known || l.ClientID != "" && l.ClientID != hint.ClientID {
 		return nil
 	}
 	return client

@@ -161,6 +161,10 @@ func (v *visit) judgeClaims(a *asked) error {
 	}
 	values, _ := acr["values"].([]any)
 	wanted := texts(append(values, acr["value"]))
+	noString := func(v any) bool { _, ok := v.(string); return v != nil && !ok }
+	if slices.ContainsFunc(append(values, acr["value"]), noString) { // it is essential to the app, and nobody can have it
+		return tell(oauth.CodeInvalidRequest, oauth.ReasonParameter, "the essential acr is not a string")
+	}
 	if required := a.client.Spec.RequireACR; required != "" && len(wanted) > 0 && !slices.Contains(wanted, required) {
 		return tell(oauth.CodeUnmetAuthentication, oauth.ReasonAuthentication, "the acr asked for is not the one that the client needs")
 	}

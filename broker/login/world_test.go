@@ -239,23 +239,15 @@ func (p adapted) Login(name string) (login.Provider, login.Upstream, bool) {
 }
 
 type provider struct {
-	up     upstreams.Login
+	upstreams.Login
 	panics bool
 }
 
-func (p provider) Start(ctx context.Context, a login.Start) (string, error) {
-	return p.up.Start(ctx, upstreams.Attempt(a))
-}
-
-func (p provider) Finish(ctx context.Context, a login.Start, response url.Values) (upstreams.Identity, string, error) {
+func (p provider) Finish(ctx context.Context, a upstreams.Attempt, response url.Values) (upstreams.Identity, error) {
 	if p.panics {
 		panic("a provider that breaks")
 	}
-	id, err := p.up.Finish(ctx, upstreams.Attempt(a), response)
-	if errors.Is(err, upstreams.ErrDenied) {
-		err = fmt.Errorf("%w: %w", login.ErrDenied, err)
-	}
-	return id, id.SessionID, err
+	return p.Login.Finish(ctx, a, response)
 }
 
 func (h *house) clock() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
