@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -306,5 +307,28 @@ func TestGrant_KeepsWhatWasGranted(t *testing.T) {
 	}
 	if until := h.Over(); until.Before(b.grant.CodeExpires.Add(keep)) { // a code that is spent at its very end gives tokens that live so long
 		t.Error("a revocation would be forgotten before the last token has expired")
+	}
+}
+
+// A session that a browser's later ones push out is over: nobody could sign out of it any more.
+func TestP39_SessionsThatFallOutOfFormerAreOver(t *testing.T) {
+	h := newHouse(t)
+	var all []begun
+	var last *session.Session
+	for i := range 11 {
+		b := h.begin(fmt.Sprint("attempt ", i), ada(), last, session.Grant{SessionBound: true})
+		all, last = append(all, b), &b.session
+	}
+	if len(last.Former) != 8 {
+		t.Errorf("%d former sessions", len(last.Former))
+	}
+	for i, b := range all {
+		_, err := h.SessionByID(t.Context(), b.session.ID)
+		if over := i < 2; errors.Is(err, session.ErrNone) != over {
+			t.Errorf("session %d of 11: %v", i, err)
+		}
+	}
+	if kept, over := session.Succeed(last, "acme|bob"); kept != nil || len(over) != 9 {
+		t.Errorf("for another person: %v, %v", kept, over)
 	}
 }
