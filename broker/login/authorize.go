@@ -68,7 +68,7 @@ func (v *visit) session(ctx context.Context, cookie string) (*session.Session, e
 	if err != nil {
 		return nil, unavailable(oauth.ReasonUnavailable, err)
 	}
-	err = v.alive(found.Created, found.Subject, found.Upstream, revoke.Lineage{Sessions: []string{found.ID}, Since: found.Created.Unix(), Own: found.Created.Unix()})
+	err = v.alive(found.Created, found.Subject, found.Upstream, revoke.Lineage{Sessions: []string{found.ID}})
 	if errors.Is(err, revoke.ErrRevoked) {
 		if err := v.Sessions.End(ctx, found.ID); err != nil {
 			return nil, unavailable(oauth.ReasonNotDurable, err)
@@ -169,7 +169,10 @@ func (v *visit) reply(ctx context.Context, code string, g session.Grant) error {
 	e.ClientID, e.Upstream, e.SessionID, e.TokenID, e.Scopes, e.Audiences = g.ClientID, g.Upstream, g.SessionID, g.ID, g.Scopes, g.Audiences
 	e.Issued, e.Expires = g.Created, g.CodeExpires
 	var err error
-	if e.Subject, err = v.Record.Subject(ctx, g.Subject); err == nil {
+	if e.Subject.MAC == "" { // a callback has named the person already
+		e.Subject, err = v.Record.Subject(ctx, g.Subject)
+	}
+	if err == nil {
 		err = v.Record.Durable(ctx, e)
 	}
 	if err != nil {
