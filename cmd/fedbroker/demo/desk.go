@@ -2,11 +2,11 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"time"
+
+	"fedbroker/cmd/fedbroker/demo/app"
 )
 
 // What the desk hands out: fresh subject tokens, so that a step can be repeated after the first one has expired or was spent.
@@ -18,9 +18,8 @@ const (
 )
 
 const (
-	mainBranch        = "refs/heads/main"
-	otherBranch       = "refs/heads/try-this"
-	readHeaderTimeout = 5 * time.Second
+	mainBranch  = "refs/heads/main"
+	otherBranch = "refs/heads/try-this"
 )
 
 // desk stands for the places where a CI job or a service finds its own token. It exists on loopback and in the demo only.
@@ -77,19 +76,4 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, token)
 }
 
-func (d *desk) run(ctx context.Context) error {
-	server := &http.Server{Handler: d, ReadHeaderTimeout: readHeaderTimeout}
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		_ = server.Close() // nothing here is worth waiting for
-	})
-	err := server.Serve(d.listener)
-	if !stop() {
-		<-stopped
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
+func (d *desk) run(ctx context.Context) error { return app.Serve(ctx, d, d.listener) }

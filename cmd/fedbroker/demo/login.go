@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
+
+	"fedbroker/cmd/fedbroker/demo/app"
 )
 
 // browser is a browser without a window: it keeps cookies and follows redirects, but stops where a partner asks who is there.
@@ -127,7 +128,7 @@ func (h *house) walkLogin(ctx context.Context, p printer) error {
 	subject, _ := upstream["sub"].(string)
 	idToken, userinfo := h.acme.said(subject)
 	p.login("Ada of Acme signs in at the sample app", "At Acme's own login form, headless here. Left what Acme says, right what the app gets: one issuer, one vocabulary.")
-	p.exchange(joined(idToken, userinfo), joined(signedIn.Claims, signedIn.UserInfo))
+	p.exchange(app.Joined(idToken, userinfo), app.Joined(signedIn.Claims, signedIn.UserInfo))
 
 	called, err := b.app(ctx, http.MethodPost, "/call")
 	if err != nil {
@@ -154,12 +155,4 @@ func (h *house) walkLogin(ctx context.Context, p printer) error {
 	}
 	p.login("Ada signs out", "The session at the broker is over, and with it what lived by it; her session at Acme is Acme's.")
 	return nil
-}
-
-func joined(all ...map[string]any) map[string]any {
-	out := map[string]any{}
-	for _, m := range all {
-		maps.Copy(out, m)
-	}
-	return out
 }

@@ -28,7 +28,7 @@ func (s *API) URL() string { return "http://" + s.Listener.Addr().String() + "/o
 func (s *API) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /orders", s.orders)
-	return serve(ctx, mux, s.Listener)
+	return Serve(ctx, mux, s.Listener)
 }
 
 // orders answers who may read them.

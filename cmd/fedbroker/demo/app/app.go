@@ -77,11 +77,11 @@ func (a *App) URL() string { return "http://" + a.o.Listener.Addr().String() }
 // Run serves the app until ctx ends.
 func (a *App) Run(ctx context.Context) error {
 	defer a.client.CloseIdleConnections()
-	return serve(ctx, a.handler(), a.o.Listener)
+	return Serve(ctx, a.handler(), a.o.Listener)
 }
 
-// serve serves l until ctx ends; nothing here is worth waiting for.
-func serve(ctx context.Context, h http.Handler, l net.Listener) error {
+// Serve serves l until ctx ends; nothing here is worth waiting for.
+func Serve(ctx context.Context, h http.Handler, l net.Listener) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: readHeaderTimeout}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

@@ -103,8 +103,8 @@ func (a *App) describe(p *person) *personView {
 	name, _ := upstream["name"].(string)
 	subject, _ := upstream["sub"].(string)
 	saidID, saidInfo := a.o.Said(name, subject)
-	said := joined(saidID, saidInfo)
-	got := joined(p.claims, p.userinfo)
+	said := Joined(saidID, saidInfo)
+	got := Joined(p.claims, p.userinfo)
 	v := &personView{Name: Text(got["name"]), Upstream: name, Subject: Text(got["sub"]), CanRefresh: p.tokens.RefreshToken != ""}
 	if v.Name == "" {
 		v.Name = v.Subject
@@ -137,7 +137,8 @@ func (a *App) describe(p *person) *personView {
 	return v
 }
 
-func joined(all ...map[string]any) map[string]any {
+// Joined is all claims in one; of two values of a claim the later counts.
+func Joined(all ...map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, m := range all {
 		maps.Copy(out, m)
