@@ -24,7 +24,7 @@ import (
 	"fedbroker/broker/metadata"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/operator"
-	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 	"fedbroker/store"
 	"fedbroker/store/engines"
@@ -54,8 +54,8 @@ func config() broker.Config {
 			{Spec: upstreams.Spec{Name: "other", Kind: "jwt", Issuer: "https://other.test", Audiences: []upstreams.Audience{{Value: "gateway-at-other"}}}},
 		},
 		Clients: []clients.Spec{{ID: "gateway", SecretSHA256: hashOf(secret), GrantTypes: []string{"client_credentials", "token-exchange"}, Audiences: []string{"orders"}, Scopes: []string{"orders.read"}}},
-		Exchange: []policy.RuleSpec{{ID: "partner-orders", Subject: &policy.SubjectSpec{Upstream: "acme"}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
-			Grant: &policy.GrantSpec{Audiences: []string{"orders"}, Scopes: []policy.ScopeSpec{{Name: "orders.read"}}}}},
+		Exchange: []rules.Spec{{ID: "partner-orders", Subject: &rules.SubjectSpec{Upstream: "acme"}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}},
+			Grant: &rules.GrantSpec{Audiences: []string{"orders"}, Scopes: []rules.ScopeSpec{{Name: "orders.read"}}}}},
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"fedbroker/broker/clients"
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/limit"
-	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
 )
@@ -26,7 +26,7 @@ type Config struct {
 	ResourceServers    []ResourceServerSpec `yaml:"resource_servers,omitempty"`
 	Upstreams          []UpstreamSpec       `yaml:"upstreams,omitempty"`
 	Clients            []clients.Spec       `yaml:"clients,omitempty"`
-	Exchange           []policy.RuleSpec    `yaml:"exchange,omitempty"`
+	Exchange           []rules.Spec         `yaml:"exchange,omitempty"`
 }
 
 // UpstreamSpec is one entry of upstreams: who it is, and what its claims become.

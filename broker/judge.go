@@ -12,6 +12,7 @@ import (
 	"fedbroker/broker/grants"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
 )
@@ -62,7 +63,7 @@ func (j *Judge) Upstream(name string) (upstreams.Spec, bool) { return j.snap.ups
 
 // Exchange judges a token exchange from where the client is known; "" is nobody in particular. The error is an *oauth.Error; the trace says how
 // the rules fared, as far as they were asked.
-func (j *Judge) Exchange(ctx context.Context, clientID string, form oauth.Form, now time.Time) (policy.Authority, policy.Trace, error) {
+func (j *Judge) Exchange(ctx context.Context, clientID string, form oauth.Form, now time.Time) (policy.Authority, rules.Trace, error) {
 	var tr grants.Trace
 	s := *j.snap
 	s.grants = grants.Table(grants.Deps{

@@ -11,8 +11,8 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/clients"
 	"fedbroker/broker/oauth"
-	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/token"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/jose"
@@ -70,8 +70,8 @@ func TestJudge_Requesters(t *testing.T) {
 	c := config()
 	c.Clients = append(c.Clients, clients.Spec{ID: "no-exchange", SecretSHA256: hashOf(secret), GrantTypes: []string{"client_credentials"}, Audiences: []string{"orders"}})
 	closed, asked := judge(t, c)
-	c.Exchange = append(c.Exchange, policy.RuleSpec{
-		ID: "anyone", Subject: &policy.SubjectSpec{Upstream: "other"}, Requester: &policy.RequesterSpec{Anonymous: true}, Grant: &policy.GrantSpec{Audiences: []string{"deploy"}},
+	c.Exchange = append(c.Exchange, rules.Spec{
+		ID: "anyone", Subject: &rules.SubjectSpec{Upstream: "other"}, Requester: &rules.RequesterSpec{Anonymous: true}, Grant: &rules.GrantSpec{Audiences: []string{"deploy"}},
 	})
 	open, _ := judge(t, c)
 	for _, tt := range []struct {

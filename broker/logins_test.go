@@ -11,7 +11,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/clients"
 	"fedbroker/broker/oauth"
-	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/session"
 	"fedbroker/store"
 )
@@ -26,9 +26,9 @@ func loginConfig() broker.Config {
 		ID: "wiki", SecretSHA256: hashOf(secret), AuthMethod: oauth.AuthSecretPost, GrantTypes: []string{"authorization_code", "refresh_token", "token-exchange"},
 		RedirectURIs: []string{wikiCallback}, Scopes: []string{"openid", "profile", "offline_access"}, PKCE: "optional",
 	}, clients.Spec{ID: "codes", SecretSHA256: hashOf(secret), GrantTypes: []string{"authorization_code"}, RedirectURIs: []string{wikiCallback}, Scopes: []string{"openid"}})
-	c.Exchange = append(c.Exchange, policy.RuleSpec{
-		ID: "wiki-orders", Subject: &policy.SubjectSpec{Issued: true, Upstream: "acme"}, Requester: &policy.RequesterSpec{Clients: []string{"wiki"}},
-		Grant: &policy.GrantSpec{Audiences: []string{"orders"}, Scopes: []policy.ScopeSpec{{Name: "orders.read", From: []string{"profile"}}}},
+	c.Exchange = append(c.Exchange, rules.Spec{
+		ID: "wiki-orders", Subject: &rules.SubjectSpec{Issued: true, Upstream: "acme"}, Requester: &rules.RequesterSpec{Clients: []string{"wiki"}},
+		Grant: &rules.GrantSpec{Audiences: []string{"orders"}, Scopes: []rules.ScopeSpec{{Name: "orders.read", From: []string{"profile"}}}},
 	})
 	return c
 }

@@ -15,6 +15,7 @@ import (
 	"fedbroker/broker/policy"
 	"fedbroker/broker/release"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 	"fedbroker/mappers/expr"
 	"fedbroker/upstreams"
@@ -61,11 +62,11 @@ func compile(c Config, p parts, bad, warn Report) *snapshot {
 	known := s.compileChains(bad, warn)
 	s.clients = clients.NewRegistry(s.clientOptions(p), bad, warn)
 	s.warnLogins(warn)
-	policyClients := make([]policy.Client, len(c.Clients))
+	policyClients := make([]rules.Client, len(c.Clients))
 	for i, cl := range c.Clients {
-		policyClients[i] = policy.Client{ID: cl.ID, Public: cl.Public}
+		policyClients[i] = rules.Client{ID: cl.ID, Public: cl.Public}
 	}
-	s.policy = policy.Compile(policy.Options{Rules: c.Exchange, Upstreams: known, Clients: policyClients, AccessTTL: *c.Tokens.AccessTTL, Leeway: *c.Leeway}, bad)
+	s.policy = policy.Compile(rules.Options{Rules: c.Exchange, Upstreams: known, Clients: policyClients, AccessTTL: *c.Tokens.AccessTTL, Leeway: *c.Leeway}, bad)
 	return s
 }
 
@@ -87,8 +88,8 @@ func (s *snapshot) clientOptions(p parts) clients.Options {
 }
 
 // compileChains compiles each upstream's mappers, the preset's conditions before its own, and returns what the policy has to know of each.
-func (s *snapshot) compileChains(bad, warn Report) []policy.Upstream {
-	var known []policy.Upstream
+func (s *snapshot) compileChains(bad, warn Report) []rules.Upstream {
+	var known []rules.Upstream
 	for i, u := range s.config.Upstreams {
 		info, ok := s.upstreams.Info(u.Name)
 		if !ok {
@@ -100,7 +101,7 @@ func (s *snapshot) compileChains(bad, warn Report) []policy.Upstream {
 			Upstream: u.Name, Specs: append(specs, u.Mappers...), EmailDomains: info.EmailDomains, EmailAny: info.EmailAny, ClaimTypes: types,
 		}, shifted(bad, fmt.Sprintf("upstreams[%d].", i), len(specs)))
 		s.chains[u.Name] = chain
-		known = append(known, policy.Upstream{
+		known = append(known, rules.Upstream{
 			Name: u.Name, Exchange: info.Exchange, Shared: info.Shared, OwnerClaims: info.OwnerClaims, ClaimTypes: types, Emits: chain.Emits(), Leeway: info.Leeway,
 		})
 	}
@@ -144,7 +145,7 @@ func claimTypes(names map[string]string) map[string]expr.Type {
 }
 
 // warnOverlaps names every pair of upstreams that can emit one value of a claim that has an owner (P5).
-func warnOverlaps(all []policy.Upstream, warn Report) {
+func warnOverlaps(all []rules.Upstream, warn Report) {
 	for j, b := range all {
 		for i, a := range all[:j] {
 			for _, claim := range overlaps(a.Emits, b.Emits) {

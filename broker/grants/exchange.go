@@ -8,6 +8,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 	"fedbroker/upstreams/jose"
 )
@@ -38,7 +39,7 @@ type attempt struct {
 	params    parameters
 	token     jose.Unverified
 	claims    map[string]any // of an external token, verified, before mapping
-	subject   policy.Subject
+	subject   rules.Subject
 	decision  policy.Decision
 	authority policy.Authority
 }
@@ -143,7 +144,7 @@ func (a *attempt) mapSubject(context.Context) error {
 }
 
 func (a *attempt) applyRules(context.Context) (err error) {
-	a.decision, err = a.Policy.Decide(&policy.Request{
+	a.decision, err = a.Policy.Decide(&rules.Request{
 		Subject: &a.subject, Requester: &a.req.Requester,
 		Targets: a.params.targets, Scope: a.req.Form.Get(oauth.ParamScope), TokenType: a.params.requestedType,
 		Actor: a.params.actorToken != "", Now: a.req.Now,

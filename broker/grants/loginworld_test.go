@@ -22,6 +22,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/session"
 	"fedbroker/broker/token"
 	"fedbroker/mappers"
@@ -191,14 +192,14 @@ func (h *loginWorld) table() map[string]Grant {
 
 func (h *loginWorld) policy() *policy.Policy {
 	h.t.Helper()
-	var rules []policy.RuleSpec
-	h.must(yaml.Load([]byte(cmp.Or(h.rules, "[]")), &rules, yaml.WithKnownFields()))
-	known := make([]policy.Client, len(h.specs))
+	var specs []rules.Spec
+	h.must(yaml.Load([]byte(cmp.Or(h.rules, "[]")), &specs, yaml.WithKnownFields()))
+	known := make([]rules.Client, len(h.specs))
 	for i, s := range h.specs {
-		known[i] = policy.Client{ID: s.ID, Public: s.Public}
+		known[i] = rules.Client{ID: s.ID, Public: s.Public}
 	}
-	return policy.Compile(policy.Options{
-		Rules: rules, AccessTTL: accessTTL, Leeway: 30 * time.Second, Upstreams: []policy.Upstream{{Name: "acme"}, {Name: "beta"}}, Clients: known,
+	return policy.Compile(rules.Options{
+		Rules: specs, AccessTTL: accessTTL, Leeway: 30 * time.Second, Upstreams: []rules.Upstream{{Name: "acme"}, {Name: "beta"}}, Clients: known,
 	}, func(path, format string, args ...any) { h.t.Fatalf(path+": "+format, args...) })
 }
 

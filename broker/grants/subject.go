@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"fedbroker/broker/oauth"
-	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/jose"
@@ -43,7 +43,7 @@ func (a *attempt) verifyExternal(ctx context.Context) error {
 		return upstreamError(err)
 	}
 	a.claims = id.Claims
-	a.subject = policy.Subject{
+	a.subject = rules.Subject{
 		Upstream: id.Upstream, UpstreamIssuer: id.Issuer, UpstreamSubject: id.Subject, Sub: id.BrokerSubject,
 		Issuer: id.Issuer, Audiences: id.Audiences, IssuedAt: id.IssuedAt, Expires: id.Expires, AuthTime: id.AuthTime,
 		ACR: id.ACR, AMR: id.AMR, JTI: id.JTI, Delegated: id.HasActor || id.HasMayAct,
@@ -79,7 +79,7 @@ func (a *attempt) openOwn() error {
 	if own.HasConfirmation {
 		return invalid(oauth.ReasonConfirmation, errors.New("own token is sender-constrained"))
 	}
-	a.subject = policy.Subject{
+	a.subject = rules.Subject{
 		Own: true, Upstream: own.UpstreamName, UpstreamIssuer: own.UpstreamIssuer, UpstreamSubject: own.UpstreamSubject,
 		Sub: own.Subject, ClientID: own.ClientID, Issuer: a.Issuer, Claims: own.Claims, Principal: own.Claims, Made: released(own.Claims),
 		Scopes: own.Scopes, Audiences: own.Audience,
@@ -102,7 +102,7 @@ func (a *attempt) lasts(own bool) error {
 	if err != nil {
 		return nil //nolint:nilerr // see above
 	}
-	s := policy.Subject{Own: own, Expires: expires}
+	s := rules.Subject{Own: own, Expires: expires}
 	if own {
 		s.OriginExpires, _ = claims.Time("origin_exp")
 	}

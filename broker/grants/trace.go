@@ -1,7 +1,7 @@
 package grants
 
 import (
-	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 )
 
@@ -10,7 +10,7 @@ import (
 type Trace struct {
 	Steps   []Step
 	Mapping mappers.Trace
-	Policy  policy.Trace
+	Policy  rules.Trace
 }
 
 // Step is one step of the exchange and how it ended; the one with an error is the last.
@@ -32,7 +32,7 @@ func (t *Trace) mapping() *mappers.Trace {
 	return &t.Mapping
 }
 
-func (t *Trace) rules() *policy.Trace {
+func (t *Trace) rules() *rules.Trace {
 	if t == nil {
 		return nil
 	}

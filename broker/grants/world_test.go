@@ -15,6 +15,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/token"
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
@@ -29,7 +30,7 @@ const (
 
 var noon = time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
 
-const rules = `
+const policyText = `
 - id: partner-orders
   subject: {upstream: acme, when: claims.dept == "R&D"}
   requester: {clients: [gateway]}
@@ -155,14 +156,14 @@ func (w *world) token() string { return jwt(w.t, w.header, w.payload, "signature
 
 func compiledPolicy(t testing.TB, text string) *policy.Policy {
 	t.Helper()
-	var specs []policy.RuleSpec
+	var specs []rules.Spec
 	if err := yaml.Load([]byte(text), &specs, yaml.WithKnownFields()); err != nil {
 		t.Fatal(err)
 	}
-	return policy.Compile(policy.Options{
+	return policy.Compile(rules.Options{
 		Rules: specs, AccessTTL: 10 * time.Minute, Leeway: 30 * time.Second,
-		Upstreams: []policy.Upstream{{Name: "acme", Exchange: true}, {Name: "beta", Exchange: true}},
-		Clients:   []policy.Client{{ID: "gateway"}, {ID: "orders-api"}, {ID: "spa", Public: true}},
+		Upstreams: []rules.Upstream{{Name: "acme", Exchange: true}, {Name: "beta", Exchange: true}},
+		Clients:   []rules.Client{{ID: "gateway"}, {ID: "orders-api"}, {ID: "spa", Public: true}},
 	}, func(path, format string, args ...any) { t.Fatalf(path+": "+format, args...) })
 }
 
@@ -175,7 +176,7 @@ func (w *world) table() map[string]Grant {
 		{Kind: "cel", Claim: "cost", Expression: "has(claims.divide) ? claims.divide.by : 1"},
 	}}, func(path, format string, args ...any) { w.t.Fatalf(path+": "+format, args...) })
 	return Table(Deps{
-		Issuer: ourIssuer, Policy: compiledPolicy(w.t, rules), Upstreams: w, Own: w, Revoked: w, Chains: map[string]*mappers.Chain{"acme": chain}, Trace: w.trace,
+		Issuer: ourIssuer, Policy: compiledPolicy(w.t, policyText), Upstreams: w, Own: w, Revoked: w, Chains: map[string]*mappers.Chain{"acme": chain}, Trace: w.trace,
 	})
 }
 

@@ -29,6 +29,7 @@ import (
 	"fedbroker/broker/record"
 	"fedbroker/broker/release"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/session"
 	"fedbroker/broker/token"
 	"fedbroker/mappers"
@@ -425,7 +426,7 @@ func (h *house) grantOf(a login.Answer, client string) (g session.Grant, access,
 	code := param(a.Reply, "code")
 	p, err := h.sessions.Code(h.Context(), code)
 	h.must(err)
-	pol := policy.Compile(policy.Options{AccessTTL: 10 * time.Minute, Upstreams: []policy.Upstream{{Name: "acme"}, {Name: "beta"}}, Clients: []policy.Client{{ID: client}}}, func(path, format string, args ...any) { h.Fatalf(path+format, args...) })
+	pol := policy.Compile(rules.Options{AccessTTL: 10 * time.Minute, Upstreams: []rules.Upstream{{Name: "acme"}, {Name: "beta"}}, Clients: []rules.Client{{ID: client}}}, func(path, format string, args ...any) { h.Fatalf(path+format, args...) })
 	table := grants.Table(grants.Deps{Issuer: issuer, Policy: pol, Chains: h.chains, Own: h.opener, Revoked: h.revoked, Upstreams: noUpstreams{}, Logins: grants.Logins{
 		Sessions: h.sessions, Clients: h.registered, Released: release.New(nil).Claims, Issuers: h.issuerOf, Revoke: h.revoked, IDTTL: 5 * time.Minute,
 	}})

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fedbroker/broker/rules"
 	"fmt"
 	"testing"
 )
@@ -11,9 +12,9 @@ func BenchmarkDecideCombine(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			o := world()
 			for i := range n {
-				o.Rules = append(o.Rules, RuleSpec{
-					ID: fmt.Sprint("r", i), Subject: &SubjectSpec{Upstream: "acme", When: `"acme:orders" in principal.groups`},
-					Requester: &RequesterSpec{Clients: []string{"gateway"}}, Grant: &GrantSpec{Audiences: []string{fmt.Sprint("aud", i)}, Scopes: []ScopeSpec{{Name: "a"}}},
+				o.Rules = append(o.Rules, rules.Spec{
+					ID: fmt.Sprint("r", i), Subject: &rules.SubjectSpec{Upstream: "acme", When: `"acme:orders" in principal.groups`},
+					Requester: &rules.RequesterSpec{Clients: []string{"gateway"}}, Grant: &rules.GrantSpec{Audiences: []string{fmt.Sprint("aud", i)}, Scopes: []rules.ScopeSpec{{Name: "a"}}},
 				})
 			}
 			p := Compile(o, func(path, format string, args ...any) { b.Fatalf(path+": "+format, args...) })

@@ -8,6 +8,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 )
 
@@ -17,11 +18,11 @@ func (p *Policy) ForClient(q *oauth.Requester, targets []string, scopes string, 
 	if q.Public || q.Anonymous || q.ClientID == "" { // RFC 6749 §4.4: confidential clients only
 		return Decision{}, oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed)
 	}
-	bound := &rule{audiences: q.Audiences, ttl: p.ttl}
+	bound := &rules.Rule{Audiences: q.Audiences, TTL: p.TTL}
 	for _, name := range q.Scopes {
-		bound.scopes = append(bound.scopes, scope{name: name})
+		bound.Scopes = append(bound.Scopes, rules.Scope{Name: name})
 	}
-	if !bound.covers(targets) {
+	if !bound.Covers(targets) {
 		return Decision{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
 	}
 	if len(targets) == 0 {
@@ -37,12 +38,12 @@ func Combine(d Decision) (Authority, error) {
 		return Authority{}, errors.New("policy: a decision that nothing decided")
 	}
 	a := Authority{
-		rule: d.bound.id, tokenType: d.tokenType,
+		rule: d.bound.ID, tokenType: d.tokenType,
 		audiences: slices.Clone(d.audiences),
 		issued:    d.now.Truncate(time.Second),
 	}
 	if d.requester.Anonymous {
-		a.client = anonymousPrefix + d.bound.id
+		a.client = anonymousPrefix + d.bound.ID
 	} else {
 		a.client = d.requester.ClientID
 	}
@@ -66,16 +67,16 @@ func (d Decision) scopes(a *Authority) error {
 	if err != nil {
 		return err
 	}
-	allowed := make([]string, 0, len(d.bound.scopes))
-	for _, s := range d.bound.scopes {
-		if d.subject == nil || !d.subject.Own || intersects(s.from, d.subject.Scopes) {
-			allowed = append(allowed, s.name)
+	allowed := make([]string, 0, len(d.bound.Scopes))
+	for _, s := range d.bound.Scopes {
+		if d.subject == nil || !d.subject.Own || intersects(s.From, d.subject.Scopes) {
+			allowed = append(allowed, s.Name)
 		}
 	}
 	a.scopes = allowed
 	deny := oauth.Deny(oauth.CodeInvalidScope, oauth.ReasonScope)
 	if requested == nil {
-		if len(allowed) == 0 && len(d.bound.scopes) > 0 {
+		if len(allowed) == 0 && len(d.bound.Scopes) > 0 {
 			return deny.Because(errors.New("nothing is left of the scopes"))
 		}
 		return nil
@@ -95,7 +96,7 @@ func intersects(a, b []string) bool {
 
 // lifetime is the shortest of ttl, subject and origin (P18). Whole seconds: exp is rounded down, never up.
 func (d Decision) lifetime(a *Authority) error {
-	a.expires = a.issued.Add(d.bound.ttl)
+	a.expires = a.issued.Add(d.bound.TTL)
 	s := d.subject
 	if s == nil {
 		a.origin = a.expires
@@ -104,7 +105,7 @@ func (d Decision) lifetime(a *Authority) error {
 	if err := s.Fresh(d.now); err != nil {
 		return err
 	}
-	if s.Own || !d.bound.outlive {
+	if s.Own || !d.bound.Outlive {
 		a.expires = earlier(a.expires, s.Expires)
 	}
 	if s.Own { // a chain begins with its first own token; no descendant passes that one's exp
@@ -118,8 +119,8 @@ func (d Decision) lifetime(a *Authority) error {
 	if !s.Own {
 		a.origin = a.expires
 	}
-	if left := a.expires.Sub(a.issued); left < minLife {
-		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonTokenTime).Because(fmt.Errorf("the result would live %v, want at least %v", left, minLife))
+	if left := a.expires.Sub(a.issued); left < rules.MinLife {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonTokenTime).Because(fmt.Errorf("the result would live %v, want at least %v", left, rules.MinLife))
 	}
 	return nil
 }
@@ -168,8 +169,8 @@ func (d Decision) claims() map[string]any {
 		}
 	}
 	switch {
-	case !d.bound.madeClaims:
-		for _, name := range d.bound.claims {
+	case !d.bound.MadeClaims:
+		for _, name := range d.bound.Claims {
 			give(name)
 			if name == claimEmail { // an address that nobody vouches for says so (P5)
 				give(claimEmailVerified)
@@ -208,12 +209,12 @@ func (d Decision) lineage(a *Authority) error {
 
 // spend is the one-shot value that has to be spent before a token is minted (P24); nothing is spent here.
 func (d Decision) spend(a *Authority) error {
-	if !d.bound.singleUse {
+	if !d.bound.SingleUse {
 		return nil
 	}
 	s := d.subject
 	if s.JTI == "" {
-		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonReplay).Because(fmt.Errorf("rule %s: a single-use subject without jti", d.bound.id))
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonReplay).Because(fmt.Errorf("rule %s: a single-use subject without jti", d.bound.ID))
 	}
 	a.once = Spend{Upstream: s.Upstream, Issuer: s.Issuer, JTI: s.JTI, Until: s.Expires.Add(d.leeway + spendMargin)}
 	if s.Own { // of our own, iss alone says where it comes from

@@ -7,6 +7,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 )
 
 // Login is what a person let a client have, as a code or a refresh token proves it, and what the client asks of it now.
@@ -61,18 +62,18 @@ func (p *Policy) ForLogin(g *Login) (Decision, error) {
 	if g.Requester == nil || g.Requester.Anonymous || g.Requester.ClientID == "" || g.Subject == "" || g.GrantID == "" || g.Issuer == "" || g.Granted.IsZero() {
 		return Decision{}, errors.New("policy: a login without client, person or grant")
 	}
-	bound := &rule{audiences: g.Audiences, ttl: p.ttl}
-	if len(bound.audiences) == 0 {
-		bound.audiences = []string{g.Issuer}
+	bound := &rules.Rule{Audiences: g.Audiences, TTL: p.TTL}
+	if len(bound.Audiences) == 0 {
+		bound.Audiences = []string{g.Issuer}
 	}
 	for _, name := range g.Scopes {
-		bound.scopes = append(bound.scopes, scope{name: name})
+		bound.Scopes = append(bound.Scopes, rules.Scope{Name: name})
 	}
 	targets := g.Targets
 	if len(targets) == 0 {
-		targets = bound.audiences
+		targets = bound.Audiences
 	}
-	if !bound.covers(targets) {
+	if !bound.Covers(targets) {
 		return Decision{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
 	}
 	return Decision{login: g, requester: g.Requester, scope: g.Scope, now: g.Now, bound: bound, audiences: targets}, nil

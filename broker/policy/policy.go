@@ -1,193 +1,53 @@
-// Package policy is the exchange policy: rules that compile once, an index that finds the few which can apply, the decision,
-// and Combine, the one function that makes an Authority and lets it never be above any of its inputs.
-//
-// Default deny: without a rule that applies nothing is granted, rules are never combined, and there are no deny rules.
+// Package policy says what a request comes to: a Decision, made of the rule that decides an exchange, of a client's registration or of a login,
+// and Combine, the one function that makes an Authority of it and lets it never be above any of its inputs.
 package policy
 
 import (
-	"cmp"
-	"fmt"
-	"slices"
 	"time"
 
 	"fedbroker/broker/oauth"
-	"fedbroker/mappers"
-	"fedbroker/mappers/expr"
+	"fedbroker/broker/rules"
 )
 
-// Upstream is what the policy has to know of a configured upstream.
-type Upstream struct {
-	Name        string
-	Exchange    bool     // has audiences to exchange from
-	Shared      bool     // its issuer speaks for strangers, too: rules must pin an owner
-	OwnerClaims []string // claims that name an owner immutably
-	ClaimTypes  map[string]expr.Type
-	Emits       []mappers.Emission
-	Leeway      time.Duration
+// Policy decides by compiled rules. It is immutable and safe for concurrent use.
+type Policy struct{ *rules.Set }
+
+// Compile judges and compiles the rules; see rules.Compile.
+func Compile(o rules.Options, bad func(path, format string, args ...any)) *Policy {
+	return &Policy{rules.Compile(o, bad)}
 }
 
-// Client is what the policy has to know of a configured client.
-type Client struct {
-	ID     string
-	Public bool
+// Decision is what a rule, or a client's registration, allows for one request: the bounds, and whom they are for. Only this package
+// makes one, and only Combine can use it.
+type Decision struct {
+	subject   *rules.Subject // nil: the client itself, or a login
+	login     *Login         // of a person; nil: none
+	requester *oauth.Requester
+	scope     string
+	now       time.Time
+	bound     *rules.Rule
+	audiences []string
+	tokenType string
+	leeway    time.Duration // of the subject's times
+	audits    []string
 }
 
-// Options are what Compile needs.
-type Options struct {
-	Rules     []RuleSpec
-	Upstreams []Upstream
-	Clients   []Client
-	AccessTTL time.Duration // of rules without a ttl and of client_credentials
-	Leeway    time.Duration // of our own tokens
-}
-
-// Policy is the compiled exchange policy. It is immutable and safe for concurrent use.
-type Policy struct {
-	rules        []rule
-	candidate    map[candidateKey][]*rule // in file order
-	reach        map[reachKey][]*rule
-	requester    map[string]bool         // clients that a rule names
-	upstream     map[string]expr.Members // what rules read of an external upstream's claims
-	leeway       map[string]time.Duration
-	anonymous    bool
-	readsRequest bool // some condition does
-	ttl          time.Duration
-	unserved     []string
-}
-
-// rule is one compiled rule.
-type rule struct {
-	id         string
-	position   int
-	own        bool
-	upstream   string // "" with own: of whatever upstream
-	when       *expr.Program
-	requesters []string // client ids; [""] for an anonymous rule
-	audiences  []string
-	scopes     []scope
-	claims     []string
-	madeClaims bool // grant.claims is absent
-	ttl        time.Duration
-	types      []string // token type identifiers
-	outlive    bool
-	singleUse  bool
-	audit      bool
-}
-
-// scope is one scope that a rule can give; from is never empty where the subject is an own token.
-type scope struct {
-	name string
-	from []string
-}
-
-// candidateKey finds rules by everything that is known before a condition runs; audience "" is any. The requester "" is anonymous.
-type candidateKey struct {
-	own                           bool
-	upstream, requester, audience string
-}
-
-type reachKey struct{ requester, audience string }
-
-// index files the rules under their keys.
-func (p *Policy) index() {
-	for i := range p.rules {
-		r := &p.rules[i]
-		if r.when != nil {
-			request := r.when.Reads().Request
-			p.readsRequest = p.readsRequest || request.All || len(request.Names) > 0
-		}
-		if !r.own {
-			p.upstream[r.upstream] = join(p.upstream[r.upstream], r.reads())
-		}
-		for _, requester := range r.requesters {
-			p.requester[requester] = true
-			for _, audience := range append([]string{""}, r.audiences...) {
-				c, k := candidateKey{r.own, r.upstream, requester, audience}, reachKey{requester, audience}
-				p.candidate[c] = append(p.candidate[c], r)
-				p.reach[k] = append(p.reach[k], r)
-			}
-		}
-	}
-	p.anonymous = p.requester[""]
-}
-
-// reads are the subject's claims that the rule reads before mapping.
-func (r *rule) reads() expr.Members {
-	if r.when == nil {
-		return expr.Members{}
-	}
-	return r.when.Reads().Claims
-}
-
-func join(a, b expr.Members) expr.Members {
-	names := slices.Concat(a.Names, b.Names)
-	slices.Sort(names)
-	return expr.Members{All: a.All || b.All, Names: slices.Compact(names)}
-}
-
-// HasAnonymous tells whether any rule takes requests of nobody: without one, absent client credentials are an error.
-func (p *Policy) HasAnonymous() bool { return p.anonymous }
-
-// KnowsUpstream tells whether a rule takes this upstream's tokens as external subjects.
-func (p *Policy) KnowsUpstream(name string) bool { _, ok := p.upstream[name]; return ok }
-
-// Reads are the claims of an upstream's tokens that rules read.
-func (p *Policy) Reads(upstream string) expr.Members { return p.upstream[upstream] }
-
-// Unserved lists what the rules say and nothing serves yet, one `path: value` each.
-func (p *Policy) Unserved() []string { return p.unserved }
-
-// Longest is the longest life that a token of this policy can have.
-func (p *Policy) Longest() time.Duration {
-	longest := p.ttl
-	for i := range p.rules {
-		longest = max(longest, p.rules[i].ttl)
-	}
-	return longest
-}
-
-// Admits refuses a requester that no rule names, and public clients, who could prove no possession of the subject: the error is an
-// unauthorized_client.
-func (p *Policy) Admits(r oauth.Requester) error {
-	switch {
-	case r.Public:
-		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("client %s is public", r.ClientID))
-	case !p.requester[requesterKey(&r)]:
-		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("no rule names client %q", r.ClientID))
-	}
-	return nil
-}
-
-// Reaches tells whether some rule leads this requester to all the targets, whoever the subject is. Without targets a rule with
-// exactly one audience does.
-func (p *Policy) Reaches(r *oauth.Requester, targets []string) bool {
-	return slices.ContainsFunc(p.reach[reachKey{requesterKey(r), first(targets)}], func(r *rule) bool { return r.covers(targets) })
-}
-
-// covers tells whether the rule gives all the targets; none means its only one.
-func (r *rule) covers(targets []string) bool {
-	if len(targets) == 0 {
-		return len(r.audiences) == 1
-	}
-	for _, t := range targets {
-		if !slices.Contains(r.audiences, t) {
-			return false
-		}
-	}
-	return true
-}
-
-// requesterKey is the index key of a requester: an anonymous one has no client id, and a client always has one.
-func requesterKey(r *oauth.Requester) string {
-	if r.Anonymous {
+// RuleID is the rule that decided, "" if it was the client's registration.
+func (d Decision) RuleID() string {
+	if d.bound == nil {
 		return ""
 	}
-	return cmp.Or(r.ClientID, "\x00nobody")
+	return d.bound.ID
 }
 
-func first(values []string) string {
-	if len(values) == 0 {
-		return ""
+// Decide finds the one rule that decides the request. The error is an *oauth.Error; see rules.Set.Decide.
+func (p *Policy) Decide(in *rules.Request, tr *rules.Trace) (Decision, error) {
+	m, err := p.Set.Decide(in, tr)
+	if err != nil {
+		return Decision{}, err
 	}
-	return values[0]
+	return Decision{
+		subject: in.Subject, requester: in.Requester, scope: in.Scope, now: in.Now,
+		bound: m.Rule, audiences: m.Audiences, tokenType: m.TokenType, leeway: m.Leeway, audits: m.Audits,
+	}, nil
 }

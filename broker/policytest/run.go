@@ -14,6 +14,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/upstreams"
 )
 
@@ -22,7 +23,7 @@ type Engine interface {
 	// Upstream is a configured upstream, preset and defaults applied.
 	Upstream(name string) (upstreams.Spec, bool)
 	// Exchange judges a token exchange of this client; "" is nobody in particular. The error is an *oauth.Error.
-	Exchange(ctx context.Context, clientID string, form oauth.Form, now time.Time) (policy.Authority, policy.Trace, error)
+	Exchange(ctx context.Context, clientID string, form oauth.Form, now time.Time) (policy.Authority, rules.Trace, error)
 }
 
 // Outcome is what came of an exchange.
@@ -85,7 +86,7 @@ func outcome(ctx context.Context, e Engine, s *Signer, f File, t Test) (Outcome,
 	}, nil
 }
 
-func refused(e *oauth.Error, trace policy.Trace) Outcome {
+func refused(e *oauth.Error, trace rules.Trace) Outcome {
 	o := Outcome{Decision: Deny, Reason: string(e.Reason), Error: string(e.Code)}
 	if cause := e.Unwrap(); cause != nil {
 		o.Cause = cause.Error()

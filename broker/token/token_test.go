@@ -20,6 +20,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/token"
 	"fedbroker/store"
 	"fedbroker/store/engines"
@@ -69,10 +70,10 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-func compile(t testing.TB, rules ...policy.RuleSpec) *policy.Policy {
+func compile(t testing.TB, all ...rules.Spec) *policy.Policy {
 	t.Helper()
-	return policy.Compile(policy.Options{
-		Rules: rules, AccessTTL: ttl, Leeway: leeway, Upstreams: []policy.Upstream{{Name: "acme", Exchange: true, Leeway: leeway}}, Clients: []policy.Client{{ID: "gateway"}},
+	return policy.Compile(rules.Options{
+		Rules: all, AccessTTL: ttl, Leeway: leeway, Upstreams: []rules.Upstream{{Name: "acme", Exchange: true, Leeway: leeway}}, Clients: []rules.Client{{ID: "gateway"}},
 	}, func(path, format string, args ...any) { t.Fatalf("%s: %s", path, fmt.Sprintf(format, args...)) })
 }
 
@@ -90,16 +91,16 @@ func ofClient(t testing.TB, scopes ...string) policy.Authority {
 // ofSubject is the authority of an exchange by the gateway.
 func ofSubject(t testing.TB, full bool, claims map[string]any, audiences ...string) policy.Authority {
 	t.Helper()
-	rule := policy.RuleSpec{
-		ID: "partner", Subject: &policy.SubjectSpec{Upstream: "acme"}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
-		Grant: &policy.GrantSpec{Audiences: audiences, Scopes: []policy.ScopeSpec{{Name: "orders.read"}, {Name: "orders.write"}}},
+	rule := rules.Spec{
+		ID: "partner", Subject: &rules.SubjectSpec{Upstream: "acme"}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}},
+		Grant: &rules.GrantSpec{Audiences: audiences, Scopes: []rules.ScopeSpec{{Name: "orders.read"}, {Name: "orders.write"}}},
 	}
 	var made []string
 	for name := range claims {
 		made = append(made, name)
 	}
-	d, err := compile(t, rule).Decide(&policy.Request{
-		Subject: &policy.Subject{
+	d, err := compile(t, rule).Decide(&rules.Request{
+		Subject: &rules.Subject{
 			Upstream: "acme", UpstreamIssuer: "https://idp.acme.example", UpstreamSubject: "alice", Sub: "acme|alice", Issuer: "https://idp.acme.example",
 			Claims: map[string]any{}, Principal: claims, Made: made, Audiences: []string{"gw"}, IssuedAt: start, Expires: start.Add(5 * time.Minute),
 			AuthTime: start.Add(-time.Hour), ACR: "mfa", AMR: []string{"pwd", "otp"},

@@ -13,7 +13,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/operator"
-	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/web"
 	"fedbroker/mappers"
 	"fedbroker/store"
@@ -299,8 +299,8 @@ func TestP10_OneIssuerTwoUpstreamsNeverShareAKey(t *testing.T) {
 		twin.Audiences = append(twin.Audiences[:0:0], twin.Audiences...)
 		twin.Audiences[0].Value = "gateway-at-twin"
 		c.Upstreams = append(c.Upstreams, twin)
-		c.Exchange = append(c.Exchange, policy.RuleSpec{ID: "twin", Subject: &policy.SubjectSpec{Upstream: "twin"}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
-			Grant: &policy.GrantSpec{Audiences: []string{"orders"}}})
+		c.Exchange = append(c.Exchange, rules.Spec{ID: "twin", Subject: &rules.SubjectSpec{Upstream: "twin"}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}},
+			Grant: &rules.GrantSpec{Audiences: []string{"orders"}}})
 	})
 	crossed := h.partner(set("aud", "gateway-at-twin")) // acme's key, for the twin's audience
 	h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(crossed, "orders"), header: as("gateway")}), invalidRequest(400, oauth.ReasonSignature))
@@ -313,8 +313,8 @@ func TestP10_OneIssuerTwoUpstreamsNeverShareAKey(t *testing.T) {
 func TestPreset_ItsConditionsComeBeforeTheMappers(t *testing.T) {
 	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
 		c.Upstreams[1].Preset = "kubernetes"
-		c.Exchange = append(c.Exchange, policy.RuleSpec{ID: "pods", Subject: &policy.SubjectSpec{Upstream: "ci"}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
-			Grant: &policy.GrantSpec{Audiences: []string{"pods"}}})
+		c.Exchange = append(c.Exchange, rules.Spec{ID: "pods", Subject: &rules.SubjectSpec{Upstream: "ci"}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}},
+			Grant: &rules.GrantSpec{Audiences: []string{"pods"}}})
 	})
 	pod := h.ci.Sign(h.ci.KubernetesClaims(issuer, "shop", "cart"))
 	if a := h.do(call{path: "/token", form: exchangeForm(pod, "pods"), header: as("gateway")}); a.status != http.StatusOK {

@@ -23,7 +23,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/clients"
 	"fedbroker/broker/oauth"
-	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/web"
 	"fedbroker/mappers"
 	"fedbroker/store"
@@ -183,22 +183,22 @@ func configOf(acme, ci string) broker.Config {
 			{ID: "spa", Public: true, GrantTypes: []string{"token-exchange"}, Origins: []string{spaOrigin}},
 			{ID: "wiki", Public: true, GrantTypes: []string{"token-exchange"}, Origins: []string{wikiOrigin}},
 		},
-		Exchange: []policy.RuleSpec{
-			{ID: partnerRule, Subject: &policy.SubjectSpec{Upstream: "acme", When: `"acme:orders" in principal.groups`}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
-				Grant: &policy.GrantSpec{Audiences: []string{"orders"}, Scopes: []policy.ScopeSpec{{Name: "orders.read"}}}},
-			{ID: "once", Subject: &policy.SubjectSpec{Upstream: "acme"}, Requester: &policy.RequesterSpec{Clients: []string{"gateway"}},
-				Grant: &policy.GrantSpec{Audiences: []string{"vault"}, SingleUse: true}},
-			{ID: "ci-deploy", Subject: &policy.SubjectSpec{Upstream: "ci", When: `claims.repository_owner_id == "123456"`}, Requester: &policy.RequesterSpec{Anonymous: true},
-				Grant: &policy.GrantSpec{Audiences: []string{deploy}, Scopes: []policy.ScopeSpec{{Name: "deploy"}}}},
-			{ID: "orders-to-billing", Subject: &policy.SubjectSpec{Issued: true, When: `"orders.read" in scopes`}, Requester: &policy.RequesterSpec{Clients: []string{"orders-api"}},
-				Grant: &policy.GrantSpec{Audiences: []string{"billing"}, Scopes: []policy.ScopeSpec{{Name: "billing.read", From: []string{"orders.read"}}}}},
+		Exchange: []rules.Spec{
+			{ID: partnerRule, Subject: &rules.SubjectSpec{Upstream: "acme", When: `"acme:orders" in principal.groups`}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}},
+				Grant: &rules.GrantSpec{Audiences: []string{"orders"}, Scopes: []rules.ScopeSpec{{Name: "orders.read"}}}},
+			{ID: "once", Subject: &rules.SubjectSpec{Upstream: "acme"}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}},
+				Grant: &rules.GrantSpec{Audiences: []string{"vault"}, SingleUse: true}},
+			{ID: "ci-deploy", Subject: &rules.SubjectSpec{Upstream: "ci", When: `claims.repository_owner_id == "123456"`}, Requester: &rules.RequesterSpec{Anonymous: true},
+				Grant: &rules.GrantSpec{Audiences: []string{deploy}, Scopes: []rules.ScopeSpec{{Name: "deploy"}}}},
+			{ID: "orders-to-billing", Subject: &rules.SubjectSpec{Issued: true, When: `"orders.read" in scopes`}, Requester: &rules.RequesterSpec{Clients: []string{"orders-api"}},
+				Grant: &rules.GrantSpec{Audiences: []string{"billing"}, Scopes: []rules.ScopeSpec{{Name: "billing.read", From: []string{"orders.read"}}}}},
 		},
 	}
 }
 
 // withoutAnonymous takes the rule for nobody away.
 func withoutAnonymous(c *broker.Config, _ *web.Spec) {
-	c.Exchange = slices.DeleteFunc(c.Exchange, func(r policy.RuleSpec) bool { return r.Requester.Anonymous })
+	c.Exchange = slices.DeleteFunc(c.Exchange, func(r rules.Spec) bool { return r.Requester.Anonymous })
 }
 
 func (h *house) open(spec web.Spec) {

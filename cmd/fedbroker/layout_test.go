@@ -44,6 +44,7 @@ var rungs = map[string]int{
 	"broker/keystore":      2,
 	"broker/pin":           2,
 	"broker/policy":        2,
+	"broker/rules":         2,
 	"broker/revoke":        2,
 	"broker/clients":       2,
 	"broker/record":        2,

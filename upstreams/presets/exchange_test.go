@@ -20,7 +20,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/clients"
 	"fedbroker/broker/oauth"
-	"fedbroker/broker/policy"
+	"fedbroker/broker/rules"
 	"fedbroker/store"
 	"fedbroker/store/engines"
 	"fedbroker/store/journal"
@@ -61,9 +61,9 @@ func configured(t *testing.T, g golden, when string) broker.Config {
 		Issuer:    "https://login.test",
 		Upstreams: []broker.UpstreamSpec{{Spec: spec}},
 		Clients:   []clients.Spec{{ID: "gateway", SecretSHA256: hex.EncodeToString(sum[:]), GrantTypes: []string{"token-exchange"}}},
-		Exchange: []policy.RuleSpec{{
-			ID: "golden", Subject: &policy.SubjectSpec{Upstream: g.preset, When: when},
-			Requester: &policy.RequesterSpec{Clients: []string{"gateway"}}, Grant: &policy.GrantSpec{Audiences: []string{"orders"}},
+		Exchange: []rules.Spec{{
+			ID: "golden", Subject: &rules.SubjectSpec{Upstream: g.preset, When: when},
+			Requester: &rules.RequesterSpec{Clients: []string{"gateway"}}, Grant: &rules.GrantSpec{Audiences: []string{"orders"}},
 		}},
 	}
 }

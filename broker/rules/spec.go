@@ -1,9 +1,9 @@
-package policy
+package rules
 
 import "time"
 
-// RuleSpec is one entry of `exchange` as the configuration writes it. Rules are tried in file order; the first that applies decides.
-type RuleSpec struct {
+// Spec is one entry of `exchange` as the configuration writes it. Rules are tried in file order; the first that applies decides.
+type Spec struct {
 	ID           string         `yaml:"id"`                      // ^[A-Za-z0-9._-]{1,64}$, unique
 	Mode         string         `yaml:"mode,omitempty"`          // enforce (default), or audit: never grants
 	BoundSubject string         `yaml:"bound_subject,omitempty"` // refuse (default) or accept a sender-constrained subject
@@ -69,7 +69,7 @@ const (
 	boundRefuse   = "refuse"
 	boundAccept   = "accept"
 	actorNone     = "none"
-	minTTL        = minLife        // less would be refused at once
+	minTTL        = MinLife        // less would be refused at once
 	maxTTL        = 24 * time.Hour // what a signing key must outlive
 	maxNameLength = 2048
 )

@@ -1,4 +1,4 @@
-package policy
+package rules
 
 import (
 	"errors"
@@ -20,55 +20,47 @@ type Request struct {
 	Now       time.Time
 }
 
-// Decision is what a rule, or a client's registration, allows for one request: the bounds, and whom they are for. Only this package
-// makes one, and only Combine can use it.
-type Decision struct {
-	subject   *Subject // nil: the client itself, or a login
-	login     *Login   // of a person; nil: none
-	requester *oauth.Requester
-	scope     string
-	now       time.Time
-	bound     *rule
-	audiences []string
-	tokenType string
-	leeway    time.Duration // of the subject's times
+// Match is the rule that decides a request, and what of it the request asks for.
+type Match struct {
+	Rule      *Rule
+	Audiences []string      // at least one
+	TokenType string        // identifier
+	Leeway    time.Duration // of the subject's times
+	Audits    []string      // rules in mode audit that would have decided instead
 }
 
-// RuleID is the rule that decided, "" if it was the client's registration.
-func (d Decision) RuleID() string {
-	if d.bound == nil {
+// RuleID is the rule that decided, "" for none.
+func (m Match) RuleID() string {
+	if m.Rule == nil {
 		return ""
 	}
-	return d.bound.id
+	return m.Rule.ID
 }
 
 // Decide finds the first rule that applies to the request. No other is looked at after it: whatever it refuses stays refused. The error is
 // an *oauth.Error: invalid_target if the requester reaches the targets by no rule, else invalid_request.
-func (p *Policy) Decide(in *Request, tr *Trace) (Decision, error) {
+func (p *Set) Decide(in *Request, tr *Trace) (Match, error) {
 	if in.Subject == nil || in.Requester == nil {
-		return Decision{}, errors.New("policy: a request without subject or requester")
+		return Match{}, errors.New("policy: a request without subject or requester")
 	}
 	if err := p.Admits(*in.Requester); err != nil {
-		return Decision{}, err
+		return Match{}, err
 	}
 	r, denial := p.apply(in, tr)
 	if r == nil {
-		return Decision{}, denial.error(p.Reaches(in.Requester, in.Targets))
+		return Match{}, denial.error(p.Reaches(in.Requester, in.Targets))
 	}
 	audiences := in.Targets
 	if len(audiences) == 0 {
-		if len(r.audiences) != 1 { // it decides, so no later rule may (P16)
-			return Decision{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget).Because(fmt.Errorf("rule %s has several audiences and none was requested", r.id))
+		if len(r.Audiences) != 1 { // it decides, so no later rule may (P16)
+			return Match{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget).Because(fmt.Errorf("rule %s has several audiences and none was requested", r.ID))
 		}
-		audiences = r.audiences
+		audiences = r.Audiences
 	}
-	return Decision{
-		subject: in.Subject, requester: in.Requester, scope: in.Scope, now: in.Now,
-		bound: r, audiences: audiences, tokenType: r.issues(in.TokenType), leeway: p.leewayOf(in.Subject),
-	}, nil
+	return Match{Rule: r, Audiences: audiences, TokenType: r.issues(in.TokenType), Leeway: p.leewayOf(in.Subject)}, nil
 }
 
-func (p *Policy) leewayOf(s *Subject) time.Duration {
+func (p *Set) leewayOf(s *Subject) time.Duration {
 	if s.Own {
 		return p.leeway[""]
 	}
@@ -76,7 +68,7 @@ func (p *Policy) leewayOf(s *Subject) time.Duration {
 }
 
 // apply returns the first rule that applies, or how near the others came.
-func (p *Policy) apply(in *Request, tr *Trace) (*rule, denial) {
+func (p *Set) apply(in *Request, tr *Trace) (*Rule, denial) {
 	j := judge{in: in, readsRequest: p.readsRequest}
 	var nearest denial
 	for r := range p.consider(in, tr != nil) {
@@ -91,8 +83,8 @@ func (p *Policy) apply(in *Request, tr *Trace) (*rule, denial) {
 }
 
 // consider yields, in file order, the rules that can apply by the index; for a trace, all.
-func (p *Policy) consider(in *Request, all bool) func(yield func(*rule) bool) {
-	return func(yield func(*rule) bool) {
+func (p *Set) consider(in *Request, all bool) func(yield func(*Rule) bool) {
+	return func(yield func(*Rule) bool) {
 		if all {
 			for i := range p.rules {
 				if !yield(&p.rules[i]) {
@@ -103,7 +95,7 @@ func (p *Policy) consider(in *Request, all bool) func(yield func(*rule) bool) {
 		}
 		k := candidateKey{in.Subject.Own, in.Subject.Upstream, requesterKey(in.Requester), first(in.Targets)}
 		a := p.candidate[k]
-		var b []*rule
+		var b []*Rule
 		if k.own && k.upstream != "" {
 			k.upstream = ""
 			b = p.candidate[k]
@@ -122,12 +114,12 @@ func (p *Policy) consider(in *Request, all bool) func(yield func(*rule) bool) {
 
 // denial is the refusal nearest to a grant: the rule of which the most conditions held.
 type denial struct {
-	rule   *rule
+	rule   *Rule
 	failed Condition
 	err    error
 }
 
-func (d *denial) note(r *rule, failed Condition, err error) {
+func (d *denial) note(r *Rule, failed Condition, err error) {
 	if d.rule == nil || failed.rank() > d.failed.rank() {
 		*d = denial{rule: r, failed: failed, err: err}
 	}
@@ -142,9 +134,9 @@ func (d denial) error(reached bool) error {
 		return deny
 	}
 	if d.err != nil {
-		return deny.Because(fmt.Errorf("rule %s: %s: %w", d.rule.id, d.failed, d.err))
+		return deny.Because(fmt.Errorf("rule %s: %s: %w", d.rule.ID, d.failed, d.err))
 	}
-	return deny.Because(fmt.Errorf("rule %s: %s", d.rule.id, d.failed))
+	return deny.Because(fmt.Errorf("rule %s: %s", d.rule.ID, d.failed))
 }
 
 // rank orders the conditions as they are judged.
@@ -179,16 +171,16 @@ type judge struct {
 }
 
 // rule returns the first condition that fails. An expression that cannot be evaluated does not hold.
-func (j *judge) rule(r *rule) (Condition, error) {
+func (j *judge) rule(r *Rule) (Condition, error) {
 	s := j.in.Subject
 	switch {
 	case !r.names(j.in.Requester):
 		return ConditionRequester, nil
-	case len(j.in.Targets) > 0 && !r.covers(j.in.Targets):
+	case len(j.in.Targets) > 0 && !r.Covers(j.in.Targets):
 		return ConditionAudience, nil
 	case r.audit:
 		return ConditionMode, nil
-	case r.own != s.Own || r.upstream != s.Upstream && (r.upstream != "" || !r.own):
+	case r.Own != s.Own || r.Upstream != s.Upstream && (r.Upstream != "" || !r.Own):
 		return ConditionSubject, nil
 	case r.issues(j.in.TokenType) == "":
 		return ConditionTokenType, nil
@@ -214,7 +206,7 @@ func (j *judge) holds(when *expr.Program) (bool, error) {
 }
 
 // names tells whether the requester may ask under this rule.
-func (r *rule) names(q *oauth.Requester) bool {
+func (r *Rule) names(q *oauth.Requester) bool {
 	key := requesterKey(q)
 	for _, id := range r.requesters {
 		if id == key {
@@ -225,7 +217,7 @@ func (r *rule) names(q *oauth.Requester) bool {
 }
 
 // issues is the token type that the rule issues for a requested one, "" if none that is served.
-func (r *rule) issues(requested string) string {
+func (r *Rule) issues(requested string) string {
 	for _, t := range r.types {
 		if requested != "" && t != requested {
 			continue

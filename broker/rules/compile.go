@@ -1,4 +1,4 @@
-package policy
+package rules
 
 import (
 	"fmt"
@@ -15,12 +15,12 @@ import (
 type report = func(path, format string, args ...any)
 
 // Compile judges and compiles the rules. Every problem is reported, with a path that begins `exchange[i].`; the policy is usable only if none was.
-func Compile(o Options, bad func(path, format string, args ...any)) *Policy {
-	p := &Policy{
-		rules:     make([]rule, len(o.Rules)),
-		candidate: map[candidateKey][]*rule{}, reach: map[reachKey][]*rule{},
+func Compile(o Options, bad func(path, format string, args ...any)) *Set {
+	p := &Set{
+		rules:     make([]Rule, len(o.Rules)),
+		candidate: map[candidateKey][]*Rule{}, reach: map[reachKey][]*Rule{},
 		requester: map[string]bool{}, upstream: map[string]expr.Members{},
-		leeway: map[string]time.Duration{"": o.Leeway}, ttl: o.AccessTTL,
+		leeway: map[string]time.Duration{"": o.Leeway}, TTL: o.AccessTTL,
 	}
 	c := compiler{options: o, upstreams: map[string]Upstream{}, clients: map[string]Client{}, ids: map[string]int{}, envs: map[string]*expr.Env{}}
 	for _, u := range o.Upstreams {
@@ -50,8 +50,8 @@ type compiler struct {
 	bad       report               // of the rule at hand
 }
 
-func (c *compiler) rule(i int, s RuleSpec) rule {
-	r := rule{position: i, id: s.ID, audit: s.Mode == modeAudit}
+func (c *compiler) rule(i int, s Spec) Rule {
+	r := Rule{position: i, ID: s.ID, audit: s.Mode == modeAudit}
 	c.id(i, s.ID)
 	if s.Mode != "" && s.Mode != modeEnforce && s.Mode != modeAudit {
 		c.bad("mode", "want %s or %s, got %q", modeEnforce, modeAudit, s.Mode)
@@ -103,8 +103,8 @@ func validID(id string) bool {
 	return id != "" && len(id) <= maxID
 }
 
-func (c *compiler) subject(r *rule, s SubjectSpec) {
-	r.own, r.upstream = s.Issued, s.Upstream
+func (c *compiler) subject(r *Rule, s SubjectSpec) {
+	r.Own, r.Upstream = s.Issued, s.Upstream
 	u, known := c.upstreams[s.Upstream]
 	switch {
 	case s.Upstream == "" && !s.Issued:
@@ -119,17 +119,17 @@ func (c *compiler) subject(r *rule, s SubjectSpec) {
 	if s.When != "" {
 		r.when = c.when(r, s.When)
 	}
-	if !r.own && u.Shared && (s.When == "" || r.when != nil && !r.when.PinsOneOf(u.OwnerClaims...)) { // P29
+	if !r.Own && u.Shared && (s.When == "" || r.when != nil && !r.when.PinsOneOf(u.OwnerClaims...)) { // P29
 		c.bad("subject.when", "want a top-level == or in on an owner of the shared issuer of %s, one of %s, got none", u.Name, claimsOf(u.OwnerClaims))
 	}
-	if r.own && r.upstream == "" && r.when != nil {
+	if r.Own && r.Upstream == "" && r.when != nil {
 		c.ambiguous(r.when.Reads())
 	}
 }
 
-func (c *compiler) when(r *rule, source string) *expr.Program {
-	name := r.upstream
-	if r.own { // an own token's claims are ours, whatever upstream they came from
+func (c *compiler) when(r *Rule, source string) *expr.Program {
+	name := r.Upstream
+	if r.Own { // an own token's claims are ours, whatever upstream they came from
 		name = ""
 	}
 	env := c.envs[name]
@@ -179,13 +179,13 @@ func claimsOf(names []string) string {
 	return strings.Join(out, ", ")
 }
 
-func (c *compiler) requester(r *rule, s RequesterSpec) {
+func (c *compiler) requester(r *Rule, s RequesterSpec) {
 	switch {
 	case s.Anonymous && len(s.Clients) > 0:
 		c.bad("requester", "want clients or anonymous, got both")
 	case s.Anonymous && s.PublicClients:
 		c.bad("requester.public_clients", "want it with clients, got it with anonymous")
-	case s.Anonymous && r.own: // P21
+	case s.Anonymous && r.Own: // P21
 		c.bad("requester.anonymous", "want a rule on an upstream's tokens, got issued: true")
 	case !s.Anonymous && len(s.Clients) == 0:
 		c.bad("requester.clients", "want at least one client, or anonymous: true, got none")
@@ -206,7 +206,7 @@ func (c *compiler) requester(r *rule, s RequesterSpec) {
 }
 
 // unserved lists what a well-formed rule says and nothing serves yet.
-func unserved(at string, s RuleSpec) (all []string) {
+func unserved(at string, s Spec) (all []string) {
 	if s.Mode == modeAudit {
 		all = append(all, at+"mode: "+modeAudit)
 	}
@@ -222,24 +222,24 @@ func unserved(at string, s RuleSpec) (all []string) {
 	return all
 }
 
-func (c *compiler) grant(r *rule, s GrantSpec) {
+func (c *compiler) grant(r *Rule, s GrantSpec) {
 	c.audiences(r, s.Audiences)
 	c.scopes(r, s.Scopes)
 	c.claims(r, s.Claims)
 	c.tokenTypes(r, s.TokenTypes)
-	r.ttl, r.outlive, r.singleUse = c.options.AccessTTL, s.OutliveSubject, s.SingleUse
+	r.TTL, r.Outlive, r.SingleUse = c.options.AccessTTL, s.OutliveSubject, s.SingleUse
 	if s.TTL != nil {
-		r.ttl = *s.TTL
-		if r.ttl < minTTL || r.ttl > maxTTL || r.ttl%time.Second != 0 {
-			c.bad("grant.ttl", "want %v to %v in whole seconds, got %v", minTTL, maxTTL, r.ttl)
+		r.TTL = *s.TTL
+		if r.TTL < minTTL || r.TTL > maxTTL || r.TTL%time.Second != 0 {
+			c.bad("grant.ttl", "want %v to %v in whole seconds, got %v", minTTL, maxTTL, r.TTL)
 		}
 	}
-	if s.OutliveSubject && r.own { // P18
+	if s.OutliveSubject && r.Own { // P18
 		c.bad("grant.outlive_subject", "want a rule on an upstream's tokens, got issued: true")
 	}
 }
 
-func (c *compiler) audiences(r *rule, audiences []string) {
+func (c *compiler) audiences(r *Rule, audiences []string) {
 	if len(audiences) == 0 {
 		c.bad("grant.audiences", "want at least one, got none")
 	}
@@ -252,19 +252,19 @@ func (c *compiler) audiences(r *rule, audiences []string) {
 			c.bad(path, "want each audience once, got %q again", a)
 		}
 	}
-	r.audiences = oauth.Unique(audiences)
+	r.Audiences = oauth.Unique(audiences)
 }
 
-func (c *compiler) scopes(r *rule, scopes []ScopeSpec) {
+func (c *compiler) scopes(r *Rule, scopes []ScopeSpec) {
 	for i, s := range scopes {
 		path := fmt.Sprintf("grant.scopes[%d]", i)
 		if !oauth.ValidScope(s.Name) {
 			c.bad(path, "want a scope name (RFC 6749 §3.3), got %q", s.Name)
 		}
-		if slices.ContainsFunc(r.scopes, func(o scope) bool { return o.name == s.Name }) {
+		if slices.ContainsFunc(r.Scopes, func(o Scope) bool { return o.Name == s.Name }) {
 			c.bad(path, "want each scope once, got %q again", s.Name)
 		}
-		if len(s.From) > 0 && !r.own {
+		if len(s.From) > 0 && !r.Own {
 			c.bad(path+".from", "want a plain name, got from: a token of an upstream carries no scopes of ours")
 		}
 		for k, from := range s.From {
@@ -272,16 +272,16 @@ func (c *compiler) scopes(r *rule, scopes []ScopeSpec) {
 				c.bad(fmt.Sprintf("%s.from[%d]", path, k), "want a scope name (RFC 6749 §3.3), got %q", from)
 			}
 		}
-		entry := scope{name: s.Name, from: s.From}
-		if len(entry.from) == 0 {
-			entry.from = []string{s.Name}
+		entry := Scope{Name: s.Name, From: s.From}
+		if len(entry.From) == 0 {
+			entry.From = []string{s.Name}
 		}
-		r.scopes = append(r.scopes, entry)
+		r.Scopes = append(r.Scopes, entry)
 	}
 }
 
-func (c *compiler) claims(r *rule, claims *[]string) {
-	if r.madeClaims = claims == nil; r.madeClaims {
+func (c *compiler) claims(r *Rule, claims *[]string) {
+	if r.MadeClaims = claims == nil; r.MadeClaims {
 		return
 	}
 	for i, name := range *claims {
@@ -291,10 +291,10 @@ func (c *compiler) claims(r *rule, claims *[]string) {
 			c.bad(path, "want a claim that is not the broker's own, got %q", name)
 		}
 	}
-	r.claims = *claims
+	r.Claims = *claims
 }
 
-func (c *compiler) tokenTypes(r *rule, types []string) {
+func (c *compiler) tokenTypes(r *Rule, types []string) {
 	if types == nil {
 		types = []string{oauth.ShortAccessToken, oauth.ShortJWT}
 	}

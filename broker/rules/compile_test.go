@@ -1,4 +1,4 @@
-package policy
+package rules
 
 import (
 	"fmt"
@@ -48,7 +48,7 @@ func world() Options {
 	}
 }
 
-func rulesOf(t testing.TB, text string) (specs []RuleSpec) {
+func rulesOf(t testing.TB, text string) (specs []Spec) {
 	t.Helper()
 	if err := yaml.Load([]byte(text), &specs, yaml.WithKnownFields()); err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func problems(o Options) (all []string) {
 }
 
 // compile takes rules that are in order.
-func compile(t testing.TB, text string) *Policy {
+func compile(t testing.TB, text string) *Set {
 	t.Helper()
 	o := world()
 	o.Rules = rulesOf(t, text)
@@ -88,7 +88,7 @@ func TestCompile_Example(t *testing.T) {
 	if got := p.Unserved(); !slices.Equal(got, want) {
 		t.Errorf("unserved: %q", got)
 	}
-	if got, want := p.rules[2].scopes, []scope{{"billing.read", []string{"orders.read"}}, {"plain", []string{"plain"}}}; fmt.Sprint(got) != fmt.Sprint(want) {
+	if got, want := p.rules[2].Scopes, []Scope{{"billing.read", []string{"orders.read"}}, {"plain", []string{"plain"}}}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("scopes: %v, want %v", got, want)
 	}
 }

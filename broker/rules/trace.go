@@ -1,4 +1,4 @@
-package policy
+package rules
 
 // Condition is one thing that a rule asks of a request, in the order of judgement.
 type Condition string
@@ -25,9 +25,9 @@ type RuleTrace struct {
 	Err    error
 }
 
-func (t *Trace) add(r *rule, failed Condition, err error) {
+func (t *Trace) add(r *Rule, failed Condition, err error) {
 	if t != nil {
-		t.Rules = append(t.Rules, RuleTrace{Rule: r.id, Failed: failed, Err: err})
+		t.Rules = append(t.Rules, RuleTrace{Rule: r.ID, Failed: failed, Err: err})
 	}
 }
 

@@ -1,4 +1,4 @@
-package policy
+package rules
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"fedbroker/broker/revoke"
 )
 
-// minLife is the least that may be left of a subject, and of a result: less is of no use to anyone.
-const minLife = 5 * time.Second
+// MinLife is the least that may be left of a subject, and of a result: less is of no use to anyone.
+const MinLife = 5 * time.Second
 
 // Subject is a verified subject token: of an upstream, after mapping, or one of our own.
 type Subject struct {
@@ -38,8 +38,8 @@ func (s *Subject) Fresh(now time.Time) error {
 	if s.Own && !s.OriginExpires.IsZero() && s.OriginExpires.Before(end) {
 		end = s.OriginExpires
 	}
-	if left := end.Sub(now); left < minLife {
-		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonTokenTime).Because(fmt.Errorf("subject has %v left, want at least %v", left, minLife))
+	if left := end.Sub(now); left < MinLife {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonTokenTime).Because(fmt.Errorf("subject has %v left, want at least %v", left, MinLife))
 	}
 	return nil
 }

@@ -1,0 +1,194 @@
+// Package rules is the exchange policy as the operator writes it: rules that compile once, an index that finds the few which can apply,
+// which of them decides a request, and why the others do not. What the deciding rule comes to is broker/policy's.
+//
+// Default deny: without a rule that applies nothing is granted, rules are never combined, and there are no deny rules.
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"fedbroker/broker/oauth"
+	"fedbroker/mappers"
+	"fedbroker/mappers/expr"
+)
+
+// Upstream is what the policy has to know of a configured upstream.
+type Upstream struct {
+	Name        string
+	Exchange    bool     // has audiences to exchange from
+	Shared      bool     // its issuer speaks for strangers, too: rules must pin an owner
+	OwnerClaims []string // claims that name an owner immutably
+	ClaimTypes  map[string]expr.Type
+	Emits       []mappers.Emission
+	Leeway      time.Duration
+}
+
+// Client is what the policy has to know of a configured client.
+type Client struct {
+	ID     string
+	Public bool
+}
+
+// Options are what Compile needs.
+type Options struct {
+	Rules     []Spec
+	Upstreams []Upstream
+	Clients   []Client
+	AccessTTL time.Duration // of rules without a ttl and of client_credentials
+	Leeway    time.Duration // of our own tokens
+}
+
+// Set is the compiled exchange policy. It is immutable and safe for concurrent use.
+type Set struct {
+	rules        []Rule
+	candidate    map[candidateKey][]*Rule // in file order
+	reach        map[reachKey][]*Rule
+	requester    map[string]bool         // clients that a rule names
+	upstream     map[string]expr.Members // what rules read of an external upstream's claims
+	leeway       map[string]time.Duration
+	anonymous    bool
+	readsRequest bool          // some condition does
+	TTL          time.Duration // of tokens that no rule bounds
+	unserved     []string
+}
+
+// Rule is one compiled rule. It is not to be written.
+type Rule struct {
+	ID         string
+	Own        bool     // its subjects are tokens of ours
+	Upstream   string   // "" with Own: of whatever upstream
+	Audiences  []string // what it gives, at most
+	Scopes     []Scope
+	Claims     []string // names
+	MadeClaims bool     // grant.claims is absent
+	TTL        time.Duration
+	Outlive    bool // the result may outlive an external subject
+	SingleUse  bool
+
+	position   int
+	when       *expr.Program
+	requesters []string // client ids; [""] for an anonymous rule
+	types      []string // token type identifiers
+	audit      bool
+}
+
+// Scope is one scope that a rule can give; From is never empty where the subject's scopes bound it.
+type Scope struct {
+	Name string
+	From []string
+}
+
+// candidateKey finds rules by everything that is known before a condition runs; audience "" is any. The requester "" is anonymous.
+type candidateKey struct {
+	own                           bool
+	upstream, requester, audience string
+}
+
+type reachKey struct{ requester, audience string }
+
+// index files the rules under their keys.
+func (p *Set) index() {
+	for i := range p.rules {
+		r := &p.rules[i]
+		if r.when != nil {
+			request := r.when.Reads().Request
+			p.readsRequest = p.readsRequest || request.All || len(request.Names) > 0
+		}
+		if !r.Own {
+			p.upstream[r.Upstream] = join(p.upstream[r.Upstream], r.reads())
+		}
+		for _, requester := range r.requesters {
+			p.requester[requester] = true
+			for _, audience := range append([]string{""}, r.Audiences...) {
+				c, k := candidateKey{r.Own, r.Upstream, requester, audience}, reachKey{requester, audience}
+				p.candidate[c] = append(p.candidate[c], r)
+				p.reach[k] = append(p.reach[k], r)
+			}
+		}
+	}
+	p.anonymous = p.requester[""]
+}
+
+// reads are the subject's claims that the rule reads before mapping.
+func (r *Rule) reads() expr.Members {
+	if r.when == nil {
+		return expr.Members{}
+	}
+	return r.when.Reads().Claims
+}
+
+func join(a, b expr.Members) expr.Members {
+	names := slices.Concat(a.Names, b.Names)
+	slices.Sort(names)
+	return expr.Members{All: a.All || b.All, Names: slices.Compact(names)}
+}
+
+// HasAnonymous tells whether any rule takes requests of nobody: without one, absent client credentials are an error.
+func (p *Set) HasAnonymous() bool { return p.anonymous }
+
+// KnowsUpstream tells whether a rule takes this upstream's tokens as external subjects.
+func (p *Set) KnowsUpstream(name string) bool { _, ok := p.upstream[name]; return ok }
+
+// Reads are the claims of an upstream's tokens that rules read.
+func (p *Set) Reads(upstream string) expr.Members { return p.upstream[upstream] }
+
+// Unserved lists what the rules say and nothing serves yet, one `path: value` each.
+func (p *Set) Unserved() []string { return p.unserved }
+
+// Longest is the longest life that a token of this policy can have.
+func (p *Set) Longest() time.Duration {
+	longest := p.TTL
+	for i := range p.rules {
+		longest = max(longest, p.rules[i].TTL)
+	}
+	return longest
+}
+
+// Admits refuses a requester that no rule names, and public clients, who could prove no possession of the subject: the error is an
+// unauthorized_client.
+func (p *Set) Admits(r oauth.Requester) error {
+	switch {
+	case r.Public:
+		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("client %s is public", r.ClientID))
+	case !p.requester[requesterKey(&r)]:
+		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("no rule names client %q", r.ClientID))
+	}
+	return nil
+}
+
+// Reaches tells whether some rule leads this requester to all the targets, whoever the subject is. Without targets a rule with
+// exactly one audience does.
+func (p *Set) Reaches(r *oauth.Requester, targets []string) bool {
+	return slices.ContainsFunc(p.reach[reachKey{requesterKey(r), first(targets)}], func(r *Rule) bool { return r.Covers(targets) })
+}
+
+// Covers tells whether the rule gives all the targets; none means its only one.
+func (r *Rule) Covers(targets []string) bool {
+	if len(targets) == 0 {
+		return len(r.Audiences) == 1
+	}
+	for _, t := range targets {
+		if !slices.Contains(r.Audiences, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// requesterKey is the index key of a requester: an anonymous one has no client id, and a client always has one.
+func requesterKey(r *oauth.Requester) string {
+	if r.Anonymous {
+		return ""
+	}
+	return cmp.Or(r.ClientID, "\x00nobody")
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
