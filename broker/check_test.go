@@ -130,13 +130,13 @@ func TestWithDefaults_WrittenZeroStaysZero(t *testing.T) {
 
 func TestUnserved(t *testing.T) {
 	c := config()
-	if got := c.Unserved(); len(got) != 0 {
+	if got := broker.Unserved(c); len(got) != 0 {
 		t.Errorf("nothing unserved is configured: %v", got)
 	}
 	c.Tokens.ActDepth = ptr(4)
 	c.Clients[0].GrantTypes = append(c.Clients[0].GrantTypes, "device_code")
 	c.Upstreams[0].Linking = true
-	got := strings.Join(c.Unserved(), "\n")
+	got := strings.Join(broker.Unserved(c), "\n")
 	for _, want := range []string{"tokens.act_depth", "clients[0].grant_types: device_code", "upstreams[0].linking"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)

@@ -185,7 +185,7 @@ func TestP26_RefreshWithoutItsJournalLineIsNotIssuedAndCanBeRepeated(t *testing.
 }
 
 func TestUnserved_HasNothingOfLogins(t *testing.T) {
-	if got := loginConfig().Unserved(); slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "clients[") }) {
+	if got := broker.Unserved(loginConfig()); slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "clients[") }) {
 		t.Errorf("%q", got)
 	}
 }

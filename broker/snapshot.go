@@ -47,7 +47,7 @@ type parts struct {
 // compile makes the parts of a snapshot that need no state. It is usable only if nothing was reported as bad.
 func compile(c Config, p parts, bad, warn Report) *snapshot {
 	c = c.WithDefaults()
-	checkOwn(c, bad)
+	c.Check(bad)
 	s := &snapshot{config: c, chains: map[string]*mappers.Chain{}}
 	ids, assertions := make([]string, len(c.Clients)), []upstreams.Assertion{}
 	for i, cl := range c.Clients {
@@ -57,7 +57,7 @@ func compile(c Config, p parts, bad, warn Report) *snapshot {
 		}
 	}
 	s.upstreams = upstreams.NewSet(upstreams.Options{
-		Specs: c.specs(), OurIssuer: c.Issuer, Keys: p.keys, DefaultLeeway: c.Leeway, Now: p.now, Assertions: assertions, Clients: ids,
+		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.keys, DefaultLeeway: c.Leeway, Now: p.now, Assertions: assertions, Clients: ids,
 	}, bad)
 	known := s.compileChains(bad, warn)
 	s.clients = clients.NewRegistry(s.clientOptions(p), bad, warn)

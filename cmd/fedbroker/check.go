@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fedbroker/broker"
 	"fedbroker/cmd/fedbroker/config"
 )
 
@@ -64,7 +65,7 @@ func (a *app) judge() error {
 		}
 		return misuse("%s in %s", count(len(problems.Problems), "problem"), problems.File)
 	}
-	v := verdict{OK: true, File: c.Name, Problems: []config.Problem{}, Warnings: append([]config.Problem{}, c.Warnings...), Rules: []rule{}, Unserved: append([]string{}, c.Unserved()...)}
+	v := verdict{OK: true, File: c.Name, Problems: []config.Problem{}, Warnings: append([]config.Problem{}, c.Warnings...), Rules: []rule{}, Unserved: append([]string{}, broker.Unserved(c.Config)...)}
 	for _, r := range c.Exchange {
 		v.Rules = append(v.Rules, rule{r.ID, impersonation})
 	}

@@ -57,7 +57,7 @@ func (a *app) runServer(ctx context.Context) (err error) {
 	for _, w := range c.Warnings {
 		log.Warn("configuration", slog.String("file", c.Name), slog.Int("line", w.Line), slog.String("path", w.Path), slog.String("text", w.Text))
 	}
-	if unserved := c.Unserved(); len(unserved) > 0 {
+	if unserved := broker.Unserved(c.Config); len(unserved) > 0 {
 		log.Warn("configured, but served by nothing yet", slog.Any("keys", unserved))
 	}
 	held, err := open(c)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"fedbroker/broker"
 )
 
 // exampleFiles are those that testdata/example.yaml names.
@@ -31,7 +33,7 @@ func TestRead_DocumentedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if unserved := c.Unserved(); len(unserved) != 0 {
+	if unserved := broker.Unserved(c.Config); len(unserved) != 0 {
 		t.Errorf("served by nothing yet: %s", strings.Join(unserved, "\n"))
 	}
 	out, _, err := c.Effective()
@@ -102,7 +104,7 @@ func TestQuickstart_IsAccepted(t *testing.T) {
 	if len(c.Warnings) != 0 {
 		t.Errorf("want no warning, got %v", c.Warnings)
 	}
-	if unserved := c.Unserved(); len(unserved) != 0 {
+	if unserved := broker.Unserved(c.Config); len(unserved) != 0 {
 		t.Errorf("want nothing that is not served, got %v", unserved)
 	}
 }
@@ -172,7 +174,7 @@ func TestExamplesAreGoodWithoutTheirFiles(t *testing.T) {
 				t.Errorf("%s: %s: %s", name, w.Path, w.Text)
 			}
 		}
-		if unserved := c.Unserved(); len(unserved) > 0 {
+		if unserved := broker.Unserved(c.Config); len(unserved) > 0 {
 			t.Errorf("%s: %v", name, unserved)
 		}
 	}

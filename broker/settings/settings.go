@@ -1,4 +1,6 @@
-package broker
+// Package settings is the part of the configuration that means something to the broker itself: its shape, its defaults, and what is judged of it
+// where no other package owns it.
+package settings
 
 import (
 	"cmp"
@@ -107,8 +109,8 @@ func fill[T any](field **T, value T) {
 	}
 }
 
-// specs are the upstreams as their own package has them.
-func (c Config) specs() []upstreams.Spec {
+// UpstreamSpecs are the upstreams as their own package has them.
+func (c Config) UpstreamSpecs() []upstreams.Spec {
 	specs := make([]upstreams.Spec, len(c.Upstreams))
 	for i, u := range c.Upstreams {
 		specs[i] = u.Spec
