@@ -22,6 +22,8 @@ const (
 	CodeInvalidTarget          Code = "invalid_target"          // RFC 8707 §2
 	CodeTemporarilyUnavailable Code = "temporarily_unavailable" // of RFC 6749 §4.1.2.1, here with 503 or 429
 	CodeServerError            Code = "server_error"
+	CodeInvalidDPoPProof       Code = "invalid_dpop_proof" // RFC 9449 §5
+	CodeUseDPoPNonce           Code = "use_dpop_nonce"     // RFC 9449 §8
 )
 
 // The codes of an authorization response that are no token endpoint's (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, OpenID Connect Core Unmet
@@ -58,6 +60,10 @@ func (c Code) Description() string {
 		return "The requested audience or resource is malformed or out of reach."
 	case CodeTemporarilyUnavailable:
 		return "The request cannot be answered now; try again later."
+	case CodeInvalidDPoPProof:
+		return "The DPoP proof is missing or not acceptable."
+	case CodeUseDPoPNonce:
+		return "The DPoP proof must carry the nonce of this answer."
 	case CodeAccessDenied:
 		return "The sign-in was denied."
 	case CodeUnsupportedResponseType:
@@ -111,6 +117,7 @@ type Error struct {
 	Reason     Reason
 	Status     int           // HTTP status; 0 is the code's own
 	RetryAfter time.Duration // of a temporarily_unavailable
+	DPoPNonce  string        // to be used in the next proof (RFC 9449 §8); "" for none
 	cause      error
 }
 

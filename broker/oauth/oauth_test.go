@@ -228,7 +228,7 @@ func TestUnique(t *testing.T) {
 
 var allCodes = []Code{
 	CodeInvalidRequest, CodeInvalidClient, CodeInvalidGrant, CodeUnauthorizedClient, CodeUnsupportedGrantType, CodeInvalidScope,
-	CodeInvalidTarget, CodeTemporarilyUnavailable, CodeServerError,
+	CodeInvalidTarget, CodeTemporarilyUnavailable, CodeServerError, CodeInvalidDPoPProof, CodeUseDPoPNonce,
 }
 
 // RFC 6749 §5.2: error_description is of %x20-21 / %x23-5B / %x5D-7E.

@@ -8,6 +8,7 @@ const (
 	ReasonFormRules         Reason = "form_rules"         // method, media type, size, repeated parameter, two authentications
 	ReasonRateLimit         Reason = "rate_limit"         // a limit of requests was passed
 	ReasonClientCredentials Reason = "client_credentials" // client authentication failed or is absent
+	ReasonProof             Reason = "dpop_proof"         // a DPoP proof that is missing, wrong or without the nonce
 	ReasonGrantType         Reason = "grant_type"         // a grant type that is not served
 	ReasonGrantNotAllowed   Reason = "grant_not_allowed"  // the client may not use the grant, or no rule names it
 	ReasonParameter         Reason = "parameter"          // a parameter of the grant is missing or wrong
@@ -18,7 +19,7 @@ const (
 	ReasonTokenTime         Reason = "token_time"         // expired, not yet valid, or too little life left
 	ReasonTokenReused       Reason = "token_reused"       // one token as client credential and as subject
 	ReasonSignature         Reason = "signature"
-	ReasonConfirmation      Reason = "confirmation"     // sender-constrained, and no proof is possible
+	ReasonConfirmation      Reason = "confirmation"     // sender-constrained, and no proof fits
 	ReasonRevoked           Reason = "revoked"          // the token or something it descends from is revoked
 	ReasonKeysUnavailable   Reason = "keys_unavailable" // the upstream's keys can't be had now
 	ReasonRevocationStale   Reason = "revocation_stale" // the revocation set is too old to judge by
@@ -27,7 +28,7 @@ const (
 	ReasonMapping           Reason = "mapping"          // a mapper could not be carried out
 	ReasonSelector          Reason = "selector"         // no rule for this subject, requester and target
 	ReasonTokenType         Reason = "token_type"       // no rule issues the requested token type
-	ReasonActor             Reason = "actor"            // an actor where impersonation is the rule
+	ReasonActor             Reason = "actor"            // an actor where impersonation is the rule, none where delegation is, or one that may not act
 	ReasonCondition         Reason = "condition"        // no rule's condition holds
 	ReasonLineage           Reason = "lineage"          // too many ancestors
 	ReasonScope             Reason = "scope"

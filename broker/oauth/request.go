@@ -16,10 +16,22 @@ type TokenRequest struct {
 	Peer        netip.Addr
 	Now         time.Time // the one clock reading that the whole request is judged by
 	Seen        Seen      // what a grant learned before it answered
+	DPoP        []string  // values of the header DPoP (RFC 9449 §4)
+	Method, URL string    // what a proof has to name: the method, and the endpoint under our issuer
+	Proof       Proof     // of possession, once it held
 	// Redeem, where the grant sets it, spends what was presented, in one durable write, before anything is signed, and returns the refresh token
 	// of the answer, "" for none. The error is an *oauth.Error.
 	Redeem func(ctx context.Context) (refreshToken string, err error)
 }
+
+// Proof is a DPoP proof that held (RFC 9449 §4.3); its zero value is none.
+type Proof struct {
+	Key       string // SHA-256 thumbprint of the proven key (RFC 7638), as cnf.jkt has it
+	TokenHash string // ath: of the token that it was made for, "" for none
+}
+
+// Proves tells whether the proof is of this key.
+func (p Proof) Proves(key string) bool { return key != "" && p.Key == key }
 
 // Seen is what a grant learned of a request, for the line that the journal keeps of it, also of a refusal. What is not verified is not in it.
 type Seen struct {
@@ -65,4 +77,5 @@ type TokenResponse struct {
 	Scope           string `json:"scope"`
 	RefreshToken    string `json:"refresh_token,omitempty"`
 	IDToken         string `json:"id_token,omitempty"` // OpenID Connect Core §3.1.3.3
+	DPoPNonce       string `json:"-"`                  // for the next proof (RFC 9449 §8.2); "" for none
 }

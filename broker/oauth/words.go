@@ -99,6 +99,7 @@ const (
 	ParamRedirectURI         = "redirect_uri"
 	ParamCodeVerifier        = "code_verifier" // RFC 7636 §4.5
 	ParamRefreshToken        = "refresh_token"
+	ParamAssertion           = "assertion" // RFC 7523 §2.1
 )
 
 // Scopes with a meaning of their own (OpenID Connect Core §5.4, §11).
