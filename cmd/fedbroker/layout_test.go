@@ -53,6 +53,7 @@ var rungs = map[string]int{
 	"broker/metadata":      2,
 	"broker/token":         3,
 	"broker/session":       3,
+	"broker/decision":      3,
 	"broker/policytest":    3,
 	"broker/grants":        4,
 	"broker/login":         4,

@@ -1,0 +1,164 @@
+// Package decision keeps what exchanges were decided on, sealed and for a day, so that a decision can be explained, or judged by another
+// policy, after the fact. Nobody waits for it: what comes too fast is dropped and counted.
+//
+// A record holds what was verified of a token and is read by the protocol, a rule or a mapper, and never the token itself: nothing that is kept
+// here lets anybody present anything (P47).
+package decision
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fedbroker/mappers/expr"
+)
+
+// Record is one decision of the token endpoint and what it was taken on.
+type Record struct {
+	ID          string    `json:"decision_id"`
+	At          time.Time `json:"at"`
+	Grant       string    `json:"grant"` // configured name: token-exchange, jwt-bearer
+	ClientID    string    `json:"client_id,omitempty"`
+	Anonymous   bool      `json:"anonymous,omitempty"`
+	Audiences   []string  `json:"audiences,omitempty"` // audience and resource, as requested
+	Scope       string    `json:"scope,omitempty"`     // as requested
+	TokenType   string    `json:"token_type,omitempty"`
+	SubjectType string    `json:"subject_token_type,omitempty"` // as declared
+	Subject     Token     `json:"subject"`
+	Actor       *Token    `json:"actor,omitempty"`
+	ActorType   string    `json:"actor_token_type,omitempty"`
+	ProofKey    string    `json:"proof_key,omitempty"` // thumbprint of the DPoP key that was proven (RFC 7638)
+	Code        string    `json:"code,omitempty"`      // error code; "" of an allowed request
+	Reason      string    `json:"reason,omitempty"`
+	Rule        string    `json:"rule,omitempty"`    // that decided
+	Partial     []string  `json:"partial,omitempty"` // members that were not verified by the time of the refusal, and so are not here
+}
+
+// Token is what is kept of a verified token.
+type Token struct {
+	Own      bool           `json:"own,omitempty"`
+	Upstream string         `json:"upstream,omitempty"` // name; of an own token the one that it names
+	TokenID  string         `json:"token_id,omitempty"` // as lineage has it
+	Typ      string         `json:"typ,omitempty"`      // of the header, as jose.Unverified has it
+	Claims   map[string]any `json:"claims,omitempty"`   // values as package mappers has them
+}
+
+// Allowed tells whether a token was issued.
+func (r Record) Allowed() bool { return r.Code == "" }
+
+// protocol are the claims that the engine itself reads of every token; own those that it reads of our own, and nowhere else.
+var (
+	protocol = [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "azp", "act", "may_act", "cnf"}
+	own      = [...]string{"client_id", "scope", "origin_exp", "upstream"}
+)
+
+// Keep returns those of a token's claims that may be kept: the protocol's and the ones that rules and mappers read (P47). The values are
+// shared with claims, which must not be written from then on.
+func Keep(claims map[string]any, isOwn bool, reads expr.Members) map[string]any {
+	kept := make(map[string]any, len(protocol)+len(own)+len(reads.Names))
+	names := slices.Concat(protocol[:], reads.Names)
+	if isOwn {
+		names = append(names, own[:]...)
+	}
+	if reads.All {
+		names = nil
+		for name := range claims {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if v, ok := claims[name]; ok && name != lineage {
+			kept[name] = v
+		}
+	}
+	return kept
+}
+
+// lineage names other tokens, sessions and people's: it is never kept.
+const lineage = "lin"
+
+// MarshalJSON writes the claims so that reading them gives the same Go values: a float64 of a whole number keeps its fraction.
+func (t Token) MarshalJSON() ([]byte, error) {
+	type plain Token // without this method
+	p := plain(t)
+	if p.Claims != nil {
+		p.Claims, _ = exact(p.Claims).(map[string]any)
+	}
+	return json.Marshal(p)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (t *Token) UnmarshalJSON(text []byte) error {
+	type plain Token
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var p plain
+	if err := decoder.Decode(&p); err != nil {
+		return fmt.Errorf("token of a decision: %w", err)
+	}
+	if p.Claims != nil {
+		p.Claims, _ = native(p.Claims).(map[string]any)
+	}
+	*t = Token(p)
+	return nil
+}
+
+// exact replaces floats that encoding/json would write as integers.
+func exact(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1e21 { // from there on encoding/json writes an exponent
+			return json.Number(strconv.FormatFloat(v, 'f', 1, 64))
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = exact(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, e := range v {
+			out[name] = exact(e)
+		}
+		return out
+	}
+	return v
+}
+
+// native is the reverse: an integer that fits is int64, else uint64; another finite decimal float64; any other number stays as written.
+func native(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		return number(v)
+	case []any:
+		for i, e := range v {
+			v[i] = native(e)
+		}
+	case map[string]any:
+		for name, e := range v {
+			v[name] = native(e)
+		}
+	}
+	return v
+}
+
+func number(n json.Number) any {
+	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+		return i
+	}
+	if u, err := strconv.ParseUint(string(n), 10, 64); err == nil {
+		return u
+	}
+	if strings.ContainsAny(string(n), ".eE") {
+		if f, err := n.Float64(); err == nil {
+			return f
+		}
+	}
+	return n
+}
