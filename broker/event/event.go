@@ -55,10 +55,13 @@ type Event struct {
 	Known      bool   // a client has authenticated: from here on a refusal is worth a line of the journal (P26)
 	Upstream   string
 	Rule       string
-	Subject    journal.Subject // of the issued token, as the journal may hold it (P48)
+	Audits     []string          // ids of the audit-mode rules that would have decided
+	Subject    journal.Subject   // of the issued token, as the journal may hold it (P48)
+	Actors     []journal.Subject // of the act chain, the current actor first (RFC 8693 §4.1)
 	Audiences  []string
 	Scopes     []string
-	TokenType  string   // issued type, short
+	TokenType  string   // issued type, short: access_token, jwt, id_token, id_jag
+	Bound      bool     // to a key that its holder proves (RFC 7800 §3.1)
 	TokenID    string   // jti of what was issued or revoked; of a login, its grant
 	SessionID  string   // sid of the person's session
 	KeyID      string   // that signed it
@@ -106,10 +109,13 @@ const (
 	AttrClientID   = "client_id"
 	AttrUpstream   = "upstream"
 	AttrRule       = "rule"
+	AttrAudits     = "audit_rules"
 	AttrSubject    = "subject_mac"
+	AttrActors     = "actor_macs"
 	AttrAudiences  = "audiences"
 	AttrScopes     = "scopes"
 	AttrTokenType  = "token_type"
+	AttrBound      = "cnf"
 	AttrTokenID    = "jti"
 	AttrSession    = "sid"
 	AttrKeyID      = "kid"
@@ -166,7 +172,7 @@ func (e *Event) Message() string {
 
 // Attrs are the attributes of the event's log line; what is absent is left out.
 func (e *Event) Attrs() []slog.Attr {
-	a := make([]slog.Attr, 0, 24)
+	a := make([]slog.Attr, 0, 28)
 	text := func(key, value string) {
 		if value != "" {
 			a = append(a, slog.String(key, value))
@@ -186,10 +192,21 @@ func (e *Event) Attrs() []slog.Attr {
 	text(AttrClientID, e.ClientID)
 	text(AttrUpstream, e.Upstream)
 	text(AttrRule, e.Rule)
+	list(AttrAudits, e.Audits)
 	text(AttrSubject, e.Subject.MAC)
+	if len(e.Actors) > 0 {
+		macs := make([]string, len(e.Actors))
+		for i, actor := range e.Actors {
+			macs[i] = actor.MAC
+		}
+		list(AttrActors, macs)
+	}
 	list(AttrAudiences, e.Audiences)
 	list(AttrScopes, e.Scopes)
 	text(AttrTokenType, e.TokenType)
+	if e.Bound {
+		a = append(a, slog.Bool(AttrBound, true))
+	}
 	text(AttrTokenID, e.TokenID)
 	text(AttrSession, e.SessionID)
 	text(AttrKeyID, e.KeyID)

@@ -22,6 +22,7 @@ func issued() *Event {
 	at := time.Unix(1_800_000_000, 0)
 	return &Event{
 		Kind: KindToken, Outcome: OutcomeDone, DecisionID: "D1", Grant: "token-exchange", ClientID: "gateway", Known: true, Upstream: "acme", Rule: "partner-orders",
+		Audits: []string{"partner-orders-next"}, Bound: true, Actors: []journal.Subject{{MAC: "YTE", Sealed: "czE"}, {MAC: "YTI", Sealed: "czI"}},
 		Subject: journal.Subject{MAC: "bWFj", Sealed: "c2VhbGVk"}, Audiences: []string{"orders"}, Scopes: []string{"orders.read", "orders.write"},
 		TokenType: "access_token", TokenID: "J1", KeyID: "K1", Parents: []string{"P1", "P2"}, Issued: at, Expires: at.Add(10 * time.Minute),
 		Peer: netip.MustParseAddr("192.0.2.7"), Duration: time.Millisecond, Err: errors.New("cause"),
@@ -30,8 +31,8 @@ func issued() *Event {
 
 // The wire format of the journal: what reads it years later depends on every byte.
 func TestAppendJSON_GoldenLine(t *testing.T) {
-	want := `{"kind":"token","outcome":"done","decision_id":"D1","grant":"token-exchange","client_id":"gateway","upstream":"acme","rule":"partner-orders",` +
-		`"subject":{"mac":"bWFj","sealed":"c2VhbGVk"},"audiences":["orders"],"scopes":["orders.read","orders.write"],"token_type":"access_token","jti":"J1","kid":"K1",` +
+	want := `{"kind":"token","outcome":"done","decision_id":"D1","grant":"token-exchange","client_id":"gateway","upstream":"acme","rule":"partner-orders","audit_rules":["partner-orders-next"],` +
+		`"subject":{"mac":"bWFj","sealed":"c2VhbGVk"},"actors":[{"mac":"YTE","sealed":"czE"},{"mac":"YTI","sealed":"czI"}],"audiences":["orders"],"scopes":["orders.read","orders.write"],"token_type":"access_token","cnf":true,"jti":"J1","kid":"K1",` +
 		`"parents":["P1","P2"],"iat":1800000000,"exp":1800000600}`
 	if got := string(issued().AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -95,6 +96,10 @@ func TestAttrs_SameStoryAsTheLine(t *testing.T) {
 		case "subject":
 			if logged[AttrSubject] != "bWFj" {
 				t.Errorf("subject_mac: %v", logged[AttrSubject])
+			}
+		case "actors":
+			if got := mustJSON(t, logged[AttrActors]); got != `["YTE","YTI"]` {
+				t.Errorf("actor_macs: %s", got)
 			}
 		case "iat":
 		case "exp":

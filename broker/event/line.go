@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"fedbroker/store/journal"
 )
 
 // AppendJSON appends the event as the payload of a journal line: one JSON object on one line, absent members left out. It is
@@ -23,13 +25,18 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = appendText(dst, "client_id", e.ClientID)
 	dst = appendText(dst, "upstream", e.Upstream)
 	dst = appendText(dst, "rule", e.Rule)
+	dst = appendList(dst, "audit_rules", e.Audits)
 	if e.Subject.MAC != "" {
 		dst = append(dst, `,"subject":`...)
 		dst = e.Subject.AppendJSON(dst)
 	}
+	dst = appendActors(dst, e.Actors)
 	dst = appendList(dst, "audiences", e.Audiences)
 	dst = appendList(dst, "scopes", e.Scopes)
 	dst = appendText(dst, "token_type", e.TokenType)
+	if e.Bound {
+		dst = append(dst, `,"cnf":true`...)
+	}
 	dst = appendText(dst, "jti", e.TokenID)
 	dst = appendText(dst, "sid", e.SessionID)
 	dst = appendText(dst, "kid", e.KeyID)
@@ -68,6 +75,20 @@ func appendList(dst []byte, name string, values []string) []byte {
 			dst = append(dst, ',')
 		}
 		dst = appendString(dst, v)
+	}
+	return append(dst, ']')
+}
+
+func appendActors(dst []byte, actors []journal.Subject) []byte {
+	if len(actors) == 0 {
+		return dst
+	}
+	dst = append(appendName(dst, "actors"), '[')
+	for i, actor := range actors {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = actor.AppendJSON(dst)
 	}
 	return append(dst, ']')
 }
