@@ -1,0 +1,320 @@
+package web_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fedbroker/broker"
+	"fedbroker/broker/oauth"
+	"fedbroker/broker/operator"
+	"fedbroker/broker/rules"
+	"fedbroker/broker/web"
+	"fedbroker/mappers"
+	"fedbroker/upstreams/upstreamtest"
+)
+
+// Classes of bugs that brokers and token services had in the wild, one test each, over real HTTP. A name says what went wrong there; the test
+// fails if it goes wrong here. Half-anchored patterns and an absent policy have theirs in broker/rules.
+
+// itself is a token of a client about nobody but itself.
+func (h *house) itself(client string) string {
+	h.t.Helper()
+	a := h.do(call{path: "/token", form: url.Values{"grant_type": {oauth.GrantClientCredentials}}, header: as(client)})
+	if a.status != http.StatusOK {
+		h.t.Fatalf("client_credentials of %s: %d %s", client, a.status, a.raw)
+	}
+	return a.text("access_token")
+}
+
+func (h *house) active(client, token string) bool {
+	h.t.Helper()
+	return h.do(call{path: "/introspect", form: url.Values{"token": {token}}, header: as(client)}).body["active"] == true
+}
+
+// Dex, StackRox, Gravitee AM: any token of a trusted issuer was exchangeable, whomever it was made for.
+func TestRegression_IssuerTrustedAudienceUnchecked(t *testing.T) {
+	h := newHouse(t)
+	bound := func(c *broker.Config, _ *web.Spec) { c.Upstreams[0].Audiences[0].Requesters = []string{"orders-api"} }
+	for name, token := range map[string]string{
+		"another client's": h.partner(set("aud", "wiki-at-acme")), "none": h.partner(unset("aud")), "an empty one": h.partner(set("aud", "")), "an empty list": h.partner(set("aud", []string{})),
+		"one that begins alike": h.partner(set("aud", gatewayAt+"2")), "no string": h.partner(set("aud", 7)), "another party's (azp)": h.partner(set("azp", "wiki-at-acme")),
+		"the upstream's own issuer": h.partner(set("aud", h.idp.Issuer())),
+	} {
+		t.Run(name, func(t *testing.T) {
+			is(t, h.do(call{path: "/token", form: exchangeForm(token, "orders"), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+		})
+	}
+	t.Run("a requester's whom it is not bound to", func(t *testing.T) {
+		h := newHouse(t, bound)
+		is(t, h.do(call{path: "/token", form: exchangeForm(h.partner(), "orders"), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+	})
+	t.Run("a token of ours for somebody else", func(t *testing.T) {
+		is(t, h.do(call{path: "/token", form: exchangeForm(h.exchanged(), "vault"), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+	})
+}
+
+// Abblix #371: the guard asked where a token came from, and what came from nowhere passed it.
+func TestRegression_UnknownOriginSkipsTheGuard(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+		c.Clients[0].Audiences = []string{"orders"}
+		c.Exchange = append(c.Exchange, rules.Spec{ID: "people-of-acme", Subject: &rules.SubjectSpec{Issued: true, Upstream: "acme"}, Requester: &rules.RequesterSpec{Clients: []string{"orders-api"}},
+			Grant: &rules.GrantSpec{Audiences: []string{"people"}}})
+	})
+	for name, change := range map[string]func(map[string]any){
+		"no issuer": unset("iss"), "an issuer that is no string": set("iss", []string{h.idp.Issuer()}), "null": set("iss", nil), "empty": set("iss", ""), "nobody's": set("iss", "https://elsewhere.test"),
+		"ours, by a stranger's key": set("iss", issuer), "an upstream's without audience for it": set("iss", "https://unused.test"), "another case": set("iss", strings.ToUpper(h.idp.Issuer())),
+		"a slash more": set("iss", h.idp.Issuer()+"/"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, client := range []string{"gateway", "orders-api"} {
+				is(t, h.do(call{path: "/token", form: exchangeForm(h.partner(change), "orders"), header: as(client)}), http.StatusBadRequest, map[string]oauth.Code{
+					"gateway": oauth.CodeInvalidRequest, "orders-api": oauth.CodeInvalidRequest,
+				}[client])
+			}
+		})
+	}
+	t.Run("a token of ours that came of no upstream", func(t *testing.T) {
+		person := h.do(call{path: "/token", form: exchangeForm(h.exchanged(), "people"), header: as("orders-api")})
+		granted(t, person)
+		is(t, h.do(call{path: "/token", form: exchangeForm(h.itself("gateway"), "people"), header: as("orders-api")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+	})
+}
+
+// tsidp: of the audiences that were asked for those were granted that could be.
+func TestRegression_PartialAudienceGrant(t *testing.T) {
+	h := newHouse(t)
+	for _, audiences := range [][]string{{"orders", "billing"}, {"billing", "orders"}, {"orders", "vault"}, {"orders", "nothing"}} { // vault is of another rule
+		form := with(exchangeForm(h.partner(), ""), "audience", audiences...)
+		is(t, h.do(call{path: "/token", form: form, header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidTarget)
+	}
+	form := with(exchangeForm(h.partner(), "orders"), "resource", "https://elsewhere.test")
+	is(t, h.do(call{path: "/token", form: form, header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidTarget)
+}
+
+// Casdoor: the audience that was asked for was ignored, and the token was good for another one.
+func TestRegression_RequestedAudienceIgnored(t *testing.T) {
+	h := newHouse(t)
+	for _, audience := range []string{"orders", "vault"} {
+		a := h.do(call{path: "/token", form: exchangeForm(h.partner(), audience), header: as("gateway")})
+		if granted(t, a); a.status == http.StatusOK {
+			if got := texts(claimsOf(t, a.text("access_token"))["aud"]); !slices.Equal(got, []string{audience}) {
+				t.Errorf("asked for %s, got %q", audience, got)
+			}
+		}
+	}
+	for _, parameter := range []string{"audience", "resource"} {
+		is(t, h.do(call{path: "/token", form: with(with(exchangeForm(h.partner(), ""), "audience"), parameter, "https://elsewhere.test"), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidTarget)
+	}
+}
+
+// octo-sts: where the policy file was absent, everything was allowed.
+func TestRegression_AbsentPolicyAllows(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) { c.Exchange = nil })
+	for _, client := range []string{"gateway", "orders-api", "ruleless"} {
+		for _, audience := range []string{"orders", "gateway", issuer, ""} {
+			is(t, h.do(call{path: "/token", form: with(exchangeForm(h.partner(), ""), "audience", audience), header: as(client)}), http.StatusBadRequest, oauth.CodeUnauthorizedClient)
+		}
+	}
+	is(t, h.do(call{path: "/token", form: exchangeForm(h.job(), deploy)}), http.StatusUnauthorized, oauth.CodeInvalidClient)
+}
+
+// Keycloak #48104: the second version of token exchange forgot the permission that the first one asked for.
+func TestRegression_OneGrantForgetsThePermission(t *testing.T) {
+	h := newHouse(t)
+	for name, form := range map[string]url.Values{
+		"exchange": exchangeForm(h.partner(), "orders"),
+		"code":     {"grant_type": {oauth.GrantAuthorizationCode}, "code": {"c"}, "redirect_uri": {portal}, "code_verifier": {verifier}}, "refresh": {"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {"r"}},
+	} {
+		t.Run(name, func(t *testing.T) { // grantless has client_credentials alone
+			is(t, h.do(call{path: "/token", form: form, header: as("grantless")}), http.StatusBadRequest, oauth.CodeUnauthorizedClient)
+		})
+	}
+	is(t, h.do(call{path: "/token", form: exchangeForm(h.partner(), "orders"), header: as("ruleless")}), http.StatusBadRequest, oauth.CodeUnauthorizedClient) // may exchange, and no rule names it
+	is(t, h.do(call{path: "/token", form: url.Values{"grant_type": {oauth.GrantClientCredentials}}, header: as("ruleless")}), http.StatusBadRequest, oauth.CodeUnauthorizedClient)
+}
+
+// ZITADEL CVE-2026-55672: a code or a refresh token was good for whoever had it.
+func TestRegression_CodeOrRefreshTokenNotBoundToTheClient(t *testing.T) {
+	p := newProvider(t)
+	m := p.module(t, suiteES256, "ES256", "")
+	q := m.request("scope", "openid offline_access")
+	code := m.code(m.walk(m.visit("/authorize", q)), q)
+	redeem := url.Values{"grant_type": {oauth.GrantAuthorizationCode}, "code": {code}, "redirect_uri": {suiteCallback}}
+	is(t, m.do(call{path: "/token", form: redeem, header: as(suiteSecond)}), http.StatusBadRequest, oauth.CodeInvalidGrant)
+
+	q = m.request("scope", "openid offline_access")
+	got := m.complete(q)
+	refresh := url.Values{"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {got.refresh}}
+	is(t, m.do(call{path: "/token", form: refresh, header: as(suiteSecond)}), http.StatusBadRequest, oauth.CodeInvalidGrant)
+	is(t, m.do(call{path: "/token", form: with(refresh, "client_id", suiteSecond)}), http.StatusUnauthorized, oauth.CodeInvalidClient)
+	granted(t, m.do(call{path: "/token", form: refresh, header: as(suiteES256)})) // and whose it is is none the worse for it
+}
+
+// Keycloak CVE-2026-37979: introspection told anybody about any token.
+func TestRegression_IntrospectionNotAudienceBound(t *testing.T) {
+	h := newHouse(t)
+	token := h.exchanged()
+	if !h.active("gateway", token) || !h.active("orders-api", token) {
+		t.Fatal("owner or audience is told nothing")
+	}
+	for _, client := range []string{"bystander", "ruleless", "grantless"} {
+		a := h.do(call{path: "/introspect", form: url.Values{"token": {token}}, header: as(client)})
+		if a.status != http.StatusOK || strings.TrimSpace(a.raw) != `{"active":false}` {
+			t.Errorf("%s is told %s", client, a.raw)
+		}
+	}
+}
+
+// Keycloak CVE-2026-8922: a not-before time was honoured everywhere but at introspection. #51633: a descendant of what was revoked could be
+// exchanged into something that was not.
+func TestRegression_RevocationIgnoredAtIntrospectionOrExchange(t *testing.T) {
+	for kind, id := range map[string]func(claims map[string]any) string{
+		"token": func(c map[string]any) string { return c["jti"].(string) }, "rule": func(map[string]any) string { return partnerRule }, "client": func(map[string]any) string { return "gateway" },
+		"subject": func(map[string]any) string { return "acme|alice" }, "upstream": func(map[string]any) string { return "acme" },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+				aged := 5 * time.Minute // nobody runs the broker's loops here
+				c.RevocationMaxStale = &aged
+			})
+			parent := h.exchanged()
+			child := h.do(call{path: "/token", form: exchangeForm(parent, "billing"), header: as("orders-api")}).text("access_token")
+			if !h.active("gateway", parent) || !h.active("orders-api", child) {
+				t.Fatal("not active before")
+			}
+			if err := h.broker.Operator().Revoke(t.Context(), operator.Revocation{Kind: kind, ID: id(claimsOf(t, parent)), Before: h.clock()}); err != nil {
+				t.Fatal(err)
+			}
+			if h.active("gateway", parent) || h.active("orders-api", child) {
+				t.Error("active after revocation")
+			}
+			h.checkRefusal(t, h.do(call{path: "/token", form: exchangeForm(parent, "billing"), header: as("orders-api")}), invalidRequest(400, oauth.ReasonRevoked))
+		})
+	}
+}
+
+// Keycloak CVE-2026-1035: of two refreshes at once both won, and each began a line of its own.
+func TestRegression_RefreshRotationRace(t *testing.T) {
+	p := newProvider(t)
+	m := p.module(t, suiteES256, "ES256", "")
+	got := m.complete(m.request("scope", "openid offline_access"))
+	const callers = 16
+	answers := make([]answer, callers)
+	var all sync.WaitGroup
+	for i := range callers {
+		all.Go(func() {
+			answers[i] = m.do(call{path: "/token", form: url.Values{"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {got.refresh}}, header: as(suiteES256)})
+		})
+	}
+	all.Wait()
+	successors := map[string]bool{}
+	for _, a := range answers {
+		if a.status == http.StatusOK {
+			successors[a.text("refresh_token")] = true
+		} else if a.status != http.StatusServiceUnavailable { // lost too often to say
+			t.Errorf("%d %s", a.status, a.raw)
+		}
+	}
+	if len(successors) != 1 {
+		t.Fatalf("%d successors of one token", len(successors))
+	}
+	refresh := func(token string) answer {
+		return m.do(call{path: "/token", form: url.Values{"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {token}}, header: as(suiteES256)})
+	}
+	for successor := range successors {
+		next := refresh(successor)
+		granted(t, next)
+		is(t, refresh(got.refresh), http.StatusBadRequest, oauth.CodeInvalidGrant) // its successor is in use: a copy of it is a theft
+		is(t, refresh(next.text("refresh_token")), http.StatusBadRequest, oauth.CodeInvalidGrant)
+	}
+}
+
+// Vault: numbers went through a float or an int, and two owners became one.
+func TestRegression_NumbersTruncated(t *testing.T) {
+	const exact = "9007199254740993" // 2⁵³+1: the float64 nearest to it is one less
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+		c.Upstreams[0].Mappers = append(c.Upstreams[0].Mappers, mappers.Spec{Kind: "rename", From: "owner", To: "owner_id"})
+		c.Exchange = slices.Insert(c.Exchange, 0, rules.Spec{ID: "by-number", Subject: &rules.SubjectSpec{Upstream: "acme", When: "claims.owner == " + exact}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}},
+			Grant: &rules.GrantSpec{Audiences: []string{"numbers"}}})
+	})
+	with := func(number string) answer {
+		claims, err := json.Marshal(h.partnerClaims(set("owner", json.Number(number))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.do(call{path: "/token", form: exchangeForm(h.idp.Sign(nil, upstreamtest.Raw(string(claims))), "numbers"), header: as("gateway")})
+	}
+	a := with(exact)
+	if granted(t, a); a.status == http.StatusOK {
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(a.text("access_token"), ".")[1])
+		if err != nil || !strings.Contains(string(payload), `"owner_id":`+exact) {
+			t.Errorf("the number left as another one: %s, %v", payload, err)
+		}
+	}
+	for _, near := range []string{"9007199254740992", "9007199254740994", "9007199254740993.5", "18014398509481986", "-9007199254740993", "9223372036854775808", `"` + exact + `"`} {
+		t.Run(near, func(t *testing.T) {
+			if strings.HasPrefix(near, `"`) {
+				is(t, h.do(call{path: "/token", form: exchangeForm(h.partner(set("owner", exact)), "numbers"), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+				return
+			}
+			is(t, with(near), http.StatusBadRequest, oauth.CodeInvalidRequest)
+		})
+	}
+}
+
+// Keycloak's Kubernetes identity provider: where the keys are was read once, when the configuration was saved.
+func TestRegression_DiscoveryFrozen(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+		aged := 5 * time.Minute // nobody runs the broker's loops here
+		c.RevocationMaxStale = &aged
+	})
+	h.exchanged()
+	h.idp.MoveJWKS(h.ci.JWKSURI())
+	h.now.Add(61)                         // a document is read again after a minute at the earliest
+	moved := h.ci.Sign(h.partnerClaims()) // by a key that is served at the new place alone
+	granted(t, h.do(call{path: "/token", form: exchangeForm(moved, "orders"), header: as("gateway")}))
+}
+
+// ThunderID, mcp-oauth, Gravitee AM: a subject left as the upstream said it, so that one IdP could name another's people.
+func TestRegression_SubjectWithoutItsOrigin(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+		c.Exchange = append(c.Exchange, rules.Spec{ID: "ci-too", Subject: &rules.SubjectSpec{Upstream: "ci"}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}}, Grant: &rules.GrantSpec{Audiences: []string{"people"}}},
+			rules.Spec{ID: "acme-too", Subject: &rules.SubjectSpec{Upstream: "acme"}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}}, Grant: &rules.GrantSpec{Audiences: []string{"people"}}})
+	})
+	seen := map[any]string{}
+	for _, sub := range []string{"alice", "gateway", "acme|alice", "ci|alice", "alice|", "|alice"} {
+		for name, token := range map[string]string{"acme": h.partner(set("sub", sub)), "ci": h.job(set("sub", sub))} {
+			a := h.do(call{path: "/token", form: exchangeForm(token, "people"), header: as("gateway")})
+			if granted(t, a); a.status != http.StatusOK {
+				continue
+			}
+			got := claimsOf(t, a.text("access_token"))["sub"]
+			if before, taken := seen[got]; taken || !strings.HasPrefix(fmt.Sprint(got), name) {
+				t.Errorf("%s of %s is %v, as is %s", sub, name, got, before)
+			}
+			seen[got] = sub + " of " + name
+		}
+	}
+}
+
+// Keycloak's default before 26.8: an exchange gave scopes that the subject token never had.
+func TestRegression_ScopeBeyondTheSubjects(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+		c.Exchange[slices.IndexFunc(c.Exchange, func(r rules.Spec) bool { return r.ID == "orders-to-billing" })].Grant.Scopes = append([]rules.ScopeSpec{{Name: "admin"}, {Name: "orders.write"}}, rules.ScopeSpec{Name: "billing.read", From: []string{"orders.read"}})
+	})
+	token := h.exchanged() // orders.read
+	if a := h.do(call{path: "/token", form: exchangeForm(token, "billing"), header: as("orders-api")}); a.text("scope") != "billing.read" {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	for _, scope := range []string{"admin", "orders.write", "orders.read", "billing.read admin"} {
+		is(t, h.do(call{path: "/token", form: with(exchangeForm(token, "billing"), "scope", scope), header: as("orders-api")}), http.StatusBadRequest, oauth.CodeInvalidScope)
+	}
+}
