@@ -24,6 +24,7 @@ var rungs = map[string]int{
 	"store/storetest":        0,
 	"mappers":                0,
 	"mappers/expr":           0,
+	"mappers/nearest":        0,
 	"upstreams":              0,
 	"upstreams/jose":         0,
 	"upstreams/keys":         0,
@@ -65,9 +66,8 @@ var rungs = map[string]int{
 	"cmd/fedbroker":        7,
 	"cmd/fedbroker/config": 7,
 
-	"cmd/fedbroker/config/nearest": 7,
-	"cmd/fedbroker/demo":           7,
-	"cmd/fedbroker/demo/app":       7,
+	"cmd/fedbroker/demo":     7,
+	"cmd/fedbroker/demo/app": 7,
 }
 
 // importers names the only packages that may import a restricted one.

@@ -11,7 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"fedbroker/cmd/fedbroker/config/nearest"
+	"fedbroker/mappers/nearest"
 )
 
 // decoder fills structs from YAML nodes. It is strict and total: it reports everything that does not fit and goes on with the rest.

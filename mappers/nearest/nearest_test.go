@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"fedbroker/cmd/fedbroker/config/nearest"
+	"fedbroker/mappers/nearest"
 )
 
 func TestWord(t *testing.T) {
