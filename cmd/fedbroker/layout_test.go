@@ -49,6 +49,7 @@ var rungs = map[string]int{
 	"broker/settings":      3,
 	"broker/revoke":        2,
 	"broker/clients":       2,
+	"broker/dpop":          2,
 	"broker/record":        2,
 	"broker/release":       2,
 	"broker/metadata":      2,
