@@ -117,7 +117,7 @@ func (s *schema) acceptsObject(defs map[string]*schema, n *yaml.Node) string {
 
 func TestSchema_AcceptsTheExamples(t *testing.T) {
 	root := generated(t)
-	for _, name := range []string{"testdata/example.yaml", "../../../examples/quickstart/fedbroker.yaml", "../../../examples/login/fedbroker.yaml", "../demo/demo.yaml"} {
+	for _, name := range append(shipped(t), "testdata/example.yaml", "../demo/demo.yaml") {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
