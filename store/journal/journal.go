@@ -166,6 +166,9 @@ func judge(payload []byte) error {
 	return nil
 }
 
+// Dir is the folder of the segments.
+func (j *Journal) Dir() string { return j.o.Dir }
+
 // Head is the last durable line.
 func (j *Journal) Head() Head {
 	j.mu.Lock()

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,10 +15,10 @@ import (
 	"strings"
 )
 
-// segment is one file of a journal, named after the sequence number of its first line.
-type segment struct {
-	path  string
-	first uint64
+// Segment is one file of a journal, named after the sequence number of its first line.
+type Segment struct {
+	Path  string
+	First uint64
 }
 
 const (
@@ -29,13 +30,13 @@ func segmentPath(dir string, first uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%0*d%s", segmentDigits, first, segmentSuffix))
 }
 
-// segments lists dir's segments in order. Other files are left alone; a segment with a name that we would not give is an error.
-func segments(dir string) ([]segment, error) {
+// Segments lists dir's segments in order. Other files are left alone; a segment with a name that we would not give is an error.
+func Segments(dir string) ([]Segment, error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var list []segment
+	var list []Segment
 	for _, f := range files {
 		digits, ok := strings.CutSuffix(f.Name(), segmentSuffix)
 		if !ok {
@@ -45,25 +46,29 @@ func segments(dir string) ([]segment, error) {
 		if path := filepath.Join(dir, f.Name()); err != nil || path != segmentPath(dir, first) {
 			return nil, fmt.Errorf("journal: %s is not the name of a segment", path)
 		}
-		list = append(list, segment{filepath.Join(dir, f.Name()), first})
+		list = append(list, Segment{filepath.Join(dir, f.Name()), first})
 	}
-	slices.SortFunc(list, func(a, b segment) int { return strings.Compare(a.path, b.path) })
+	slices.SortFunc(list, func(a, b Segment) int { return strings.Compare(a.Path, b.Path) })
 	return list, nil
 }
 
 // errStop ends a walk early, without being an error.
 var errStop = errors.New("stop")
 
-// walk calls line for each whole line of the segment in order, and returns how many bytes these take. What follows the last line
-// break is not a line: either it is being written, or a crash cut it off before anybody was told that it is there.
-func (s segment) walk(line func(raw []byte) error) (size int64, err error) {
-	f, err := os.Open(s.path)
+// walk calls line for each whole line of the segment from an offset on, in order, and returns the offset behind the last. What follows
+// the last line break is not a line: either it is being written, or a crash cut it off before anybody was told that it is there.
+func (s Segment) walk(from int64, line func(at int64, raw []byte) error) (end int64, err error) {
+	f, err := os.Open(s.Path)
 	if err != nil {
-		return 0, err
+		return from, err
 	}
 	defer f.Close()
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return from, err
+	}
 	const buffer = 64 << 10
 	r := bufio.NewReaderSize(f, buffer)
+	end = from
 	var long []byte
 	for n := 1; ; {
 		part, err := r.ReadSlice('\n')
@@ -72,31 +77,32 @@ func (s segment) walk(line func(raw []byte) error) (size int64, err error) {
 			continue
 		}
 		if errors.Is(err, io.EOF) {
-			return size, nil
+			return end, nil
 		}
 		if err != nil {
-			return size, err
+			return end, err
 		}
 		raw := part
 		if len(long) > 0 {
 			long = append(long, part...)
 			raw = long
 		}
-		if err := line(raw[:len(raw)-1]); err != nil {
-			return size, fmt.Errorf("journal %s, line %d: %w", s.path, n, err)
+		if err := line(end, raw[:len(raw)-1]); err != nil {
+			return end, fmt.Errorf("journal %s, line %d behind %d bytes: %w", s.Path, n, from, err)
 		}
-		size += int64(len(raw))
+		end += int64(len(raw))
 		long = long[:0]
 		n++
 	}
 }
 
-// follow walks the segment as the continuation of h, which it moves along.
-func (s segment) follow(h *Head, each func(l *Line) error) (int64, error) {
-	if s.first != h.Seq+1 {
-		return 0, fmt.Errorf("journal %s: begins at %d, but the lines before it end at %d", s.path, s.first, h.Seq)
+// Follow walks the lines from an offset on as the continuation of h, which it moves along, and returns the offset behind the last.
+// A Line's Data is good until the next one.
+func (s Segment) Follow(from int64, h *Head, each func(at int64, l *Line) error) (end int64, err error) {
+	if from == 0 && s.First != h.Seq+1 {
+		return 0, fmt.Errorf("journal %s: begins at %d, but the lines before it end at %d", s.Path, s.First, h.Seq)
 	}
-	return s.walk(func(raw []byte) error {
+	return s.walk(from, func(at int64, raw []byte) error {
 		var l Line
 		if err := l.parse(raw); err != nil {
 			return err
@@ -104,26 +110,43 @@ func (s segment) follow(h *Head, each func(l *Line) error) (int64, error) {
 		if err := h.next(&l, raw); err != nil {
 			return err
 		}
-		return each(&l)
+		return each(at, &l)
 	})
+}
+
+// Line reads the line at an offset; io.ErrUnexpectedEOF if none ends behind it.
+func (s Segment) Line(at int64) (l Line, err error) {
+	_, err = s.walk(at, func(_ int64, raw []byte) error {
+		if err := l.parse(bytes.Clone(raw)); err != nil {
+			return err
+		}
+		return errStop
+	})
+	switch {
+	case errors.Is(err, errStop):
+		return l, nil
+	case err == nil:
+		err = fmt.Errorf("journal %s, at %d: %w", s.Path, at, io.ErrUnexpectedEOF)
+	}
+	return Line{}, err
 }
 
 // followAll walks all segments of list as the continuation of h, and returns how many bytes the last one's lines take. Only the
 // last may end in the midst of a line: a new segment is begun behind a synced one.
-func followAll(list []segment, h *Head, each func(l *Line) error) (last int64, err error) {
+func followAll(list []Segment, h *Head, each func(l *Line) error) (last int64, err error) {
 	for i, s := range list {
-		if last, err = s.follow(h, each); err != nil {
+		if last, err = s.Follow(0, h, func(_ int64, l *Line) error { return each(l) }); err != nil {
 			return 0, err
 		}
 		if i == len(list)-1 {
 			break
 		}
-		info, err := os.Stat(s.path)
+		info, err := os.Stat(s.Path)
 		if err != nil {
 			return 0, err
 		}
 		if info.Size() != last {
-			return 0, fmt.Errorf("journal %s: %d bytes behind the last line of a finished segment", s.path, info.Size()-last)
+			return 0, fmt.Errorf("journal %s: %d bytes behind the last line of a finished segment", s.Path, info.Size()-last)
 		}
 	}
 	return last, nil
@@ -133,7 +156,7 @@ func followAll(list []segment, h *Head, each func(l *Line) error) (last int64, e
 // run beside a writer. A Line's Data is good until the next one.
 func Scan(dir string) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
-		list, err := segments(dir)
+		list, err := Segments(dir)
 		if err == nil {
 			var h Head
 			_, err = followAll(list, &h, func(l *Line) error {
@@ -152,7 +175,7 @@ func Scan(dir string) iter.Seq2[Line, error] {
 // Verify reads the whole journal in dir and returns its head: chain, sequence, form, and that all data is JSON. That nothing was
 // cut off after the head can't be known from the files alone.
 func Verify(dir string) (Head, error) {
-	list, err := segments(dir)
+	list, err := Segments(dir)
 	if err != nil {
 		return Head{}, err
 	}

@@ -14,7 +14,7 @@ const recheckBytes = 64 << 20
 
 // recover finds the head and opens the last segment behind its last whole line.
 func (j *Journal) recover() error {
-	list, err := segments(j.o.Dir)
+	list, err := Segments(j.o.Dir)
 	if err != nil {
 		return err
 	}
@@ -45,10 +45,10 @@ func (j *Journal) recover() error {
 }
 
 // startOfCheck returns the segment from which to check, and the head before it, which the segment's first line states.
-func startOfCheck(list []segment) (from int, h Head, err error) {
+func startOfCheck(list []Segment) (from int, h Head, err error) {
 	var total int64
 	for from = len(list) - 1; from > 0; from-- {
-		info, err := os.Stat(list[from].path)
+		info, err := os.Stat(list[from].Path)
 		if err != nil {
 			return 0, h, fmt.Errorf("journal: %w", err)
 		}
@@ -59,23 +59,13 @@ func startOfCheck(list []segment) (from int, h Head, err error) {
 	if from == 0 {
 		return 0, Head{}, nil
 	}
-	_, err = list[from].walk(func(raw []byte) error {
-		var l Line
-		if err := l.parse(raw); err != nil {
-			return err
-		}
-		h = Head{Log: l.Log, Seq: list[from].first - 1, Hash: l.Prev}
-		return errStop
-	})
-	if err != nil && !errors.Is(err, errStop) {
-		return 0, h, err
-	}
-	return from, h, nil
+	l, err := list[from].Line(0)
+	return from, Head{Log: l.Log, Seq: list[from].First - 1, Hash: l.Prev}, err
 }
 
 // adopt opens the last segment for writing and cuts a torn line off. Nobody was told that it is there: it was not synced.
-func (j *Journal) adopt(s segment, size int64) error {
-	f, err := os.OpenFile(s.path, os.O_WRONLY, segmentMode)
+func (j *Journal) adopt(s Segment, size int64) error {
+	f, err := os.OpenFile(s.Path, os.O_WRONLY, segmentMode)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -92,7 +82,7 @@ func (j *Journal) adopt(s segment, size int64) error {
 		err = errors.Join(f.Sync(), syncDir(j.o.Dir))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("journal %s: %w", s.path, err), f.Close())
+		return errors.Join(fmt.Errorf("journal %s: %w", s.Path, err), f.Close())
 	}
 	return nil
 }
