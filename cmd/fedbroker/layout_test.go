@@ -25,6 +25,7 @@ var rungs = map[string]int{
 	"mappers":                0,
 	"mappers/expr":           0,
 	"mappers/nearest":        0,
+	"mappers/printable":      0,
 	"upstreams":              0,
 	"upstreams/jose":         0,
 	"upstreams/keys":         0,

@@ -155,6 +155,21 @@ func measureMap(m map[string]any, depth int, left *int) (exact bool, err error) 
 	return exact, nil
 }
 
+// view is the variable of that name, nil if it is no map.
+func (a *Activation) view(name string) *view {
+	switch name {
+	case "claims":
+		return &a.claims
+	case "principal":
+		return &a.principal
+	case "actor":
+		return &a.actor
+	case "request":
+		return &a.request
+	}
+	return nil
+}
+
 // bindings resolves the names of one program in one activation.
 type bindings struct {
 	a     *Activation
@@ -166,17 +181,11 @@ func (b bindings) Parent() cel.Activation { return nil }
 
 // ResolveName is part of cel.Activation.
 func (b bindings) ResolveName(name string) (any, bool) {
-	switch name {
-	case "claims":
-		return &b.a.claims, true
-	case "principal":
-		return &b.a.principal, true
-	case "scopes":
+	if v := b.a.view(name); v != nil {
+		return v, true
+	}
+	if name == "scopes" {
 		return b.a.scopes, true
-	case "actor":
-		return &b.a.actor, true
-	case "request":
-		return &b.a.request, true
 	}
 	if t, declared := b.types[name]; declared {
 		return b.declared(name, t)
@@ -188,10 +197,7 @@ func (b bindings) ResolveName(name string) (any, bool) {
 func (b bindings) declared(qualified string, t Type) (any, bool) {
 	variable, member, _ := strings.Cut(qualified, ".")
 	member = strings.TrimPrefix(member, "@")
-	from := &b.a.claims
-	if variable == "request" {
-		from = &b.a.request
-	}
+	from := b.a.view(variable)
 	value, found := from.find(member)
 	if found && !t.holds(from.m[member]) {
 		return types.NewErr("%s[%q]: want %s, got another type", variable, member, t.cel()), true

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 )
@@ -64,6 +65,7 @@ type Env struct {
 // Program is one compiled expression. It is immutable and safe for concurrent use.
 type Program struct {
 	source  string
+	env     *Env // for Explain
 	program cel.Program
 	value   bool
 	types   map[string]Type // by qualified name: "claims.repository_owner_id"
@@ -99,17 +101,9 @@ func (e *Env) Compile(source string) (*Program, error) {
 	if len(source) > maxSource {
 		return nil, fmt.Errorf("want at most %d bytes, got %d", maxSource, len(source))
 	}
-	parsed, issues := e.cel.Parse(source)
-	if err := issues.Err(); err != nil {
-		return nil, oneLine(err)
-	}
-	if err := e.judge(parsed.NativeRep()); err != nil {
+	checked, _, err := e.check(e.cel, source)
+	if err != nil {
 		return nil, err
-	}
-	e.qualify(parsed.NativeRep().Expr())
-	checked, issues := e.cel.Check(parsed)
-	if err := issues.Err(); err != nil {
-		return nil, oneLine(err)
 	}
 	if out := checked.OutputType(); !e.options.Value && !out.IsExactType(cel.BoolType) {
 		return nil, fmt.Errorf("want a bool, got %s", out)
@@ -119,10 +113,28 @@ func (e *Env) Compile(source string) (*Program, error) {
 		return nil, oneLine(err)
 	}
 	root := checked.NativeRep().Expr()
-	p := &Program{source: source, program: program, value: e.options.Value, reads: readsOf(root), pins: pinsOf(root)}
+	p := &Program{source: source, env: e, program: program, value: e.options.Value, reads: readsOf(root), pins: pinsOf(root)}
 	p.types = qualifiedTypes(e.options.ClaimTypes)
 	maps.Copy(p.types, qualifiedRequest(e.options.RequestTypes))
 	return p, e.closed(p.reads)
+}
+
+// check parses, judges and type-checks source in c. written is the tree before names were qualified.
+func (e *Env) check(c *cel.Env, source string) (checked *cel.Ast, written ast.Expr, err error) {
+	parsed, issues := c.Parse(source)
+	if err := issues.Err(); err != nil {
+		return nil, nil, oneLine(err)
+	}
+	tree := parsed.NativeRep()
+	if err := e.judge(tree); err != nil {
+		return nil, nil, err
+	}
+	written = ast.NewExprFactory().CopyExpr(tree.Expr())
+	e.qualify(tree.Expr())
+	if checked, issues = c.Check(parsed); issues.Err() != nil {
+		return nil, nil, oneLine(issues.Err())
+	}
+	return checked, written, nil
 }
 
 // closed refuses a member of request that the options do not declare.

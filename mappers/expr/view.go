@@ -43,13 +43,16 @@ func (v *view) find(name string) (ref.Val, bool) {
 }
 
 // whole is the map as a plain CEL map, for the rare expression that uses it as one; no program that does so runs on an inexact map.
-func (v *view) whole() traits.Mapper {
-	m := v.m
-	if _, found := m["email"]; found && v.hidden("email") {
-		m = maps.Clone(m)
-		delete(m, "email")
+func (v *view) whole() traits.Mapper { return types.NewStringInterfaceMap(adapter{}, v.shown()) }
+
+// shown is the map without what is hidden.
+func (v *view) shown() map[string]any {
+	if _, found := v.m["email"]; !found || !v.hidden("email") {
+		return v.m
 	}
-	return types.NewStringInterfaceMap(adapter{}, m)
+	m := maps.Clone(v.m)
+	delete(m, "email")
+	return m
 }
 
 // Find is part of traits.Mapper.

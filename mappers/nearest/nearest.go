@@ -44,3 +44,28 @@ func edits(a, b string) int {
 	}
 	return rows[len(a)][len(b)]
 }
+
+// leastCommon is how many letters two words have to begin with alike before one may stand for the other.
+const leastCommon = 3
+
+// Name is like Word, and guesses further: failing that, it is the one of known that begins like the word for the longest.
+func Name(word string, known []string) (string, bool) {
+	if best, ok := Word(word, known); ok {
+		return best, true
+	}
+	best, length := "", leastCommon-1
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if n := common(k, word); n > length {
+			best, length = k, n
+		}
+	}
+	return best, best != ""
+}
+
+func common(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
+}

@@ -18,3 +18,12 @@ func TestWord(t *testing.T) {
 		}
 	}
 }
+
+func TestName(t *testing.T) {
+	known := []string{"repository_owner_id", "repository", "ref", "groups"}
+	for word, want := range map[string]string{"group": "groups", "repository_owner": "repository_owner_id", "repo": "repository", "re": "", "xyz": "", "": ""} {
+		if got, ok := nearest.Name(word, known); got != want || ok != (want != "") {
+			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+}
