@@ -58,8 +58,10 @@ func (c *Client) HasOrigin(origin string) bool { return slices.Contains(c.Spec.O
 // PKCEOptional tells whether the client may ask for a code without a challenge (P32).
 func (c *Client) PKCEOptional() bool { return c.Spec.PKCE == pkceOptional && !c.Public }
 
-// Rotates tells whether the client's refresh tokens are used once (P36).
-func (c *Client) Rotates() bool { return c.Spec.Profile != profileFAPI2 }
+// Rotates tells whether the client's refresh tokens are used once (P36). Those of a public client are, unless its proof bound them.
+func (c *Client) Rotates() bool {
+	return c.Spec.Profile != profileFAPI2 && (c.Public || !c.Spec.DPoPBoundAccessTokens)
+}
 
 // Keeps tells whether the client may have refresh tokens that outlive the session (offline), or ones that end with it (P36).
 func (c *Client) Keeps(offline bool) bool {

@@ -43,6 +43,8 @@ type Spec struct {
 	IDTokenAlg             string         `yaml:"id_token_alg,omitempty"` // P34
 	UpstreamClaim          string         `yaml:"upstream_claim,omitempty"`
 	Profile                string         `yaml:"profile,omitempty"` // fapi2 (P36)
+
+	DPoPBoundAccessTokens bool `yaml:"dpop_bound_access_tokens,omitempty"` // every token request has to bring a proof (RFC 9449 §5.2)
 }
 
 // AssertionSpec lets a workload's token stand for the client's credential: all three have to match exactly (P24).

@@ -50,12 +50,16 @@ func (g authorizationCode) Authorize(ctx context.Context, req *oauth.TokenReques
 	if err := checkVerifier(p.Grant.Challenge, req.Form.Get(oauth.ParamCodeVerifier)); err != nil {
 		return policy.Authority{}, badGrant(oauth.ReasonVerifier, err)
 	}
+	if p.Grant.DPoPKey != "" && !req.Proof.Proves(p.Grant.DPoPKey) { // another's proof can neither use nor spoil it
+		return policy.Authority{}, unproven("no proof by the key of dpop_jkt")
+	}
 	a, err := g.authority(req, &p.Grant, targets, "", p.Grant.Nonce) // RFC 6749 §4.1.3 knows no scope: what was granted, all of it
 	if err != nil {
 		return policy.Authority{}, err
 	}
 	req.Redeem = func(ctx context.Context) (string, error) {
-		refresh, err := g.Logins.Sessions.Redeem(ctx, p)
+		// A confidential client's refresh tokens are held by its own authentication, and it may change its key (RFC 9449 §5).
+		refresh, err := g.Logins.Sessions.Redeem(ctx, p, req.Proof.Key, req.Requester.Public)
 		switch {
 		case errors.Is(err, session.ErrSpent):
 			return "", g.reused(ctx, req, &p.Grant)

@@ -17,9 +17,9 @@ import (
 // Sessions is where codes and refresh families are kept; *session.Store is one.
 type Sessions interface {
 	Code(ctx context.Context, code string) (session.Presented, error)
-	Redeem(ctx context.Context, p session.Presented) (refresh string, err error)
+	Redeem(ctx context.Context, p session.Presented, key string, bind bool) (refresh string, err error)
 	Refresh(ctx context.Context, token string) (session.Presented, error)
-	Rotate(ctx context.Context, p session.Presented, keep bool) (refresh string, err error)
+	Rotate(ctx context.Context, p session.Presented, key string, keep bool) (refresh string, err error)
 	EndGrant(ctx context.Context, id string) error
 	Over() time.Time
 }
@@ -60,7 +60,7 @@ func (l login) authority(req *oauth.TokenRequest, g *session.Grant, targets []st
 		Requester: &req.Requester, Issuer: l.Issuer, GrantID: g.ID, SessionID: g.SessionID, Offline: g.Offline, Subject: g.Subject,
 		Upstream: policy.UpstreamRef{Name: g.Upstream, Issuer: g.UpstreamIssuer, Subject: g.UpstreamSubject},
 		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since, Granted: g.Created,
-		Scopes: scopes, Audiences: g.Audiences, Scope: scope, Targets: targets, Now: req.Now,
+		Scopes: scopes, Audiences: g.Audiences, Scope: scope, Targets: targets, Proof: req.Proof, Now: req.Now,
 		IDToken: policy.IDToken{Nonce: nonce, SessionID: g.SessionID, Alg: client.IDTokenAlg(), Claims: l.told(g, client, scopes, scope)},
 		IDTTL:   l.Logins.IDTTL,
 	}
@@ -142,6 +142,9 @@ func (l login) reused(ctx context.Context, req *oauth.TokenRequest, g *session.G
 	}
 	return badGrant(oauth.ReasonReuse, errors.New("used twice: what came of it is revoked"))
 }
+
+// unproven refuses a grant that is bound to a key, without a proof by that key: to whom it was given is not who brings it (RFC 9449 §5, §10).
+func unproven(cause string) error { return badGrant(oauth.ReasonConfirmation, errors.New(cause)) }
 
 // nobody refuses who is no client: what a login gives is a client's (RFC 6749 §5.2).
 func nobody() error { return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed) }

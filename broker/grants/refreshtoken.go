@@ -38,14 +38,15 @@ func (g refreshToken) Authorize(ctx context.Context, req *oauth.TokenRequest) (p
 	if !client.Keeps(p.Grant.Offline) {
 		return policy.Authority{}, badGrant(oauth.ReasonGrantNotAllowed, errors.New("the client lost the right to this kind of family"))
 	}
+	keep := !client.Rotates() || p.Grant.BoundKey != ""
 	req.Redeem = func(ctx context.Context) (string, error) {
-		next, err := g.Logins.Sessions.Rotate(ctx, p, !client.Rotates())
+		next, err := g.Logins.Sessions.Rotate(ctx, p, req.Proof.Key, keep)
 		if errors.Is(err, session.ErrSpent) { // another was quicker: this token may be in its grace now
 			again, err := g.present(ctx, req, token)
 			if err != nil {
 				return "", err
 			}
-			return rotated(g.Logins.Sessions.Rotate(ctx, again, !client.Rotates()))
+			return rotated(g.Logins.Sessions.Rotate(ctx, again, req.Proof.Key, keep))
 		}
 		return rotated(next, err)
 	}
@@ -75,7 +76,11 @@ func (g refreshToken) present(ctx context.Context, req *oauth.TokenRequest, toke
 		return p, unavailable(err)
 	case p.Grant.ClientID != req.Requester.ClientID:
 		return p, badGrant(oauth.ReasonRefreshToken, errors.New("another client's refresh token"))
-	case p.State == session.Spent:
+	case p.Grant.BoundKey != "" && !req.Proof.Proves(p.Grant.BoundKey): // whoever has the token alone has nothing, and can spoil nothing
+		return p, unproven("no proof by the refresh token's key")
+	case p.Grant.Proven && req.Proof.Key == "": // sender constraint never falls (P17)
+		return p, unproven("no proof, but what the grant gave before is bound")
+	case p.State == session.Spent, p.State == session.Grace && p.Grant.RotatedBy != req.Proof.Key: // P36: from the same client and key
 		return p, g.reused(ctx, req, &p.Grant)
 	case p.State == session.Expired:
 		return p, badGrant(oauth.ReasonRefreshToken, errors.New("the refresh token has expired"))

@@ -3,6 +3,8 @@ package login
 import (
 	"net/netip"
 	"net/url"
+
+	"fedbroker/broker/userinfo"
 )
 
 // Browser is what a browser's cookies hold; nothing in it is proven.
@@ -22,7 +24,7 @@ type Request struct {
 
 	ClientID, RedirectURI, ResponseType, ResponseMode, Scope, State, Nonce string
 	LoginHint, IDPHint, IDTokenHint                                        string
-	CodeChallenge, CodeChallengeMethod, Claims                             string
+	CodeChallenge, CodeChallengeMethod, Claims, DPoPKey                    string // DPoPKey: dpop_jkt (RFC 9449 §10)
 	Prompt, ACRValues, UILocales, Resources                                []string
 	MaxAge                                                                 *int64 // seconds
 	HasRequest, HasRequestURI                                              bool
@@ -49,11 +51,11 @@ type Logout struct {
 	Confirmed                                           bool // by the person, on our own page
 }
 
-// UserInfo is a request for what is known of a person (OpenID Connect Core §5.3.1).
+// UserInfo is a request for what is known of a person. Its time is set here.
 type UserInfo struct {
 	DecisionID string
 	Peer       netip.Addr
-	Token      string
+	userinfo.Request
 }
 
 // Answer is what the browser gets: cookies, and exactly one of Redirect, Reply, Choose, Failure, SignOut and Location.

@@ -147,7 +147,7 @@ func (v *visit) grant(a *asked, s *session.Session) (session.Grant, error) {
 	}
 	g := session.Grant{
 		ClientID: a.client.ID, Subject: s.Subject, Upstream: s.Upstream, UpstreamIssuer: s.UpstreamIssuer, UpstreamSubject: s.UpstreamSubject,
-		AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, RedirectURI: a.RedirectURI, Challenge: a.CodeChallenge, Nonce: a.Nonce,
+		AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, RedirectURI: a.RedirectURI, Challenge: a.CodeChallenge, Nonce: a.Nonce, DPoPKey: a.DPoPKey,
 		Scopes: a.scopes, Audiences: a.audiences, Claims: v.Scopes.Of(claims, a.scopes),
 	}
 	g.Offline = slices.Contains(a.scopes, oauth.ScopeOfflineAccess)

@@ -1,10 +1,11 @@
 // Package login is the heart of signing in, and knows no transport: it judges authorization requests, chooses the identity provider, seals
-// the attempt in the browser that began it, and makes of the provider's answer a session and a code. Signing out and userinfo are here, too.
+// the attempt in the browser that began it, and makes of the provider's answer a session and a code. Signing out is here, too.
 package login
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
 	"fedbroker/broker/token"
+	"fedbroker/broker/userinfo"
 	"fedbroker/mappers"
 	"fedbroker/store"
 	"fedbroker/upstreams"
@@ -70,7 +72,7 @@ type Tokens interface {
 	OpenHint(raw string, now time.Time) (token.Hint, error)
 }
 
-// Options of New. All but Limits and Now are required.
+// Options of New. All but Limits, Proofs and Now are required.
 type Options struct {
 	Issuer  string
 	Clients interface {
@@ -85,11 +87,15 @@ type Options struct {
 	Tokens    Tokens
 	Record    record.Recorder
 	Limits    limit.Set
+	Proofs    userinfo.Proofs  // nil: userinfo takes no bound token
 	Now       func() time.Time // [time.Now]
 }
 
 // Service signs people in and out. It keeps nothing itself and is safe for concurrent use.
-type Service struct{ Options }
+type Service struct {
+	Options
+	info *userinfo.Service
+}
 
 // New checks that nothing is missing.
 func New(o Options) (*Service, error) {
@@ -99,7 +105,26 @@ func New(o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Service{o}, nil
+	info, err := userinfo.New(userinfo.Options{Issuer: o.Issuer, Clients: o.Clients, Scopes: o.Scopes, Grants: o.Sessions, Tokens: o.Tokens, Proofs: o.Proofs})
+	if err != nil {
+		return nil, fmt.Errorf("login: %w", err)
+	}
+	return &Service{Options: o, info: info}, nil
+}
+
+// UserInfo answers with the claims that a login's access token lets be known, as JSON, and the client that the token is of. The error is an
+// *oauth.Error; see userinfo.Service.Answer.
+func (s *Service) UserInfo(ctx context.Context, u UserInfo) (body []byte, clientID string, err error) {
+	v := s.visit(event.KindUserInfo, u.DecisionID, u.Peer)
+	v.run(ctx, func(ctx context.Context) error {
+		u.Now = v.now
+		body, err = s.info.Answer(ctx, u.Request, &v.event)
+		return err
+	})
+	if v.answer.Failure != nil {
+		return nil, v.event.ClientID, v.refused
+	}
+	return body, v.event.ClientID, nil
 }
 
 // visit is one request of a browser on its way. The answer gathers what the browser is to keep, however the visit ends.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fedbroker/broker/clients"
+	"fedbroker/broker/dpop"
 	"fedbroker/broker/oauth"
 	"fedbroker/upstreams/jose"
 )
@@ -78,6 +79,8 @@ func (v *visit) judgeForm(a *asked) error {
 		return tell(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed, "authorization_code")
 	case a.MaxAge != nil && (*a.MaxAge < 0 || *a.MaxAge > maxMaxAge):
 		return tell(oauth.CodeInvalidRequest, oauth.ReasonParameter, "max_age is out of range")
+	case a.DPoPKey != "" && !dpop.ValidThumbprint(a.DPoPKey): // RFC 9449 §10
+		return tell(oauth.CodeInvalidRequest, oauth.ReasonParameter, "dpop_jkt is not a thumbprint")
 	}
 	return nil
 }
@@ -289,11 +292,12 @@ type field struct {
 	text *string
 }
 
-func (r *Request) fields() [13]field {
+func (r *Request) fields() [14]field {
 	return [...]field{
 		{"client_id", &r.ClientID}, {"redirect_uri", &r.RedirectURI}, {"response_type", &r.ResponseType}, {"response_mode", &r.ResponseMode},
 		{"scope", &r.Scope}, {"state", &r.State}, {"nonce", &r.Nonce}, {"login_hint", &r.LoginHint}, {"idp_hint", &r.IDPHint},
 		{"id_token_hint", &r.IDTokenHint}, {"code_challenge", &r.CodeChallenge}, {"code_challenge_method", &r.CodeChallengeMethod}, {"claims", &r.Claims},
+		{"dpop_jkt", &r.DPoPKey},
 	}
 }
 

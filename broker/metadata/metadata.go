@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"fedbroker/broker/dpop"
 	"fedbroker/broker/oauth"
 	"fedbroker/upstreams/jose"
 )
@@ -49,6 +50,7 @@ type metadata struct {
 	IntrospectionAuthAlgorithms []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthMethods       []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthAlgorithms    []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	DPoPAlgorithms              []string `json:"dpop_signing_alg_values_supported"` // RFC 9449 §5.1
 
 	IssInResponse       bool `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 	ClaimsParameter     bool `json:"claims_parameter_supported"`
@@ -79,7 +81,7 @@ func New(o Options) (Document, error) {
 		IDTokenAlgorithms: o.Algorithms, TokenAuthMethods: append(slices.Clone(methods), oauth.AuthNone), TokenAuthAlgorithms: inbound,
 		IntrospectionAuthMethods: methods, IntrospectionAuthAlgorithms: inbound,
 		RevocationAuthMethods: append(slices.Clone(methods), oauth.AuthNone), RevocationAuthAlgorithms: inbound,
-		IssInResponse: true,
+		DPoPAlgorithms: dpop.Algorithms(), IssInResponse: true,
 	})
 	if err != nil {
 		return Document{}, fmt.Errorf("metadata: %w", err)

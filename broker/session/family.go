@@ -61,9 +61,9 @@ func (s *Store) Refresh(ctx context.Context, token string) (Presented, error) {
 }
 
 // Rotate makes the next refresh token of a fresh one, in one commit, in which the session of a session-bound family is seen again; for the
-// predecessor in its grace it returns the very token that was made of it then, and writes nothing. keep leaves the token as it is and renews
-// its idle time. ErrSpent: another was quicker, and whoever looks again may find the grace. ErrNone: the session ended meanwhile.
-func (s *Store) Rotate(ctx context.Context, p Presented, keep bool) (refresh string, err error) {
+// predecessor in its grace it returns the very token that was made of it then, and writes nothing. key is the thumbprint of the key that was proven
+// with it, "" for none. keep leaves the token as it is and renews its idle time. ErrSpent: another was quicker, and whoever looks again may find the grace. ErrNone: the session ended meanwhile.
+func (s *Store) Rotate(ctx context.Context, p Presented, key string, keep bool) (refresh string, err error) {
 	r, now := p.row.Value, s.o.Now()
 	switch p.State {
 	case Grace:
@@ -75,7 +75,7 @@ func (s *Store) Rotate(ctx context.Context, p Presented, keep bool) (refresh str
 	if r.LastUse = now; keep {
 		r.Rotated = time.Time{} // used as it is: its predecessor's grace is over all the same
 	} else {
-		r.Generation, r.Rotated = r.Generation+1, now
+		r.Generation, r.Rotated, r.RotatedBy = r.Generation+1, now, key
 	}
 	expires := later(s.familyEnds(&r), now.Add(s.o.Keep))
 	for try := 1; ; try++ {

@@ -26,11 +26,16 @@ type Grant struct {
 	Since           time.Time // when the session began: revocations that are limited in time are held against it
 
 	RedirectURI, Challenge, Nonce string         // of the authorization request
+	DPoPKey                       string         // thumbprint of the one key that the code may be redeemed with (RFC 9449 §10); "" for any
 	Scopes, Audiences             []string       // granted; no audience: our issuer (P35)
 	Claims                        map[string]any // what userinfo may tell: of granted scopes, after the client's mappers (P8); sealed at rest
 
 	Offline      bool // a refresh family that outlives the session
 	SessionBound bool // a refresh family that ends with it
+
+	Proven    bool   // the code came with a proof of possession: nothing comes of the grant without one (P17)
+	BoundKey  string // thumbprint of the one key that the refresh family may be used with (RFC 9449 §5); "" for any
+	RotatedBy string // thumbprint of the key that was proven with the last rotation; "" for none
 
 	Created, CodeExpires time.Time
 	Expires              time.Time // of the record: when what came of the grant is over
@@ -55,6 +60,7 @@ type grantRecord struct {
 	RedirectURI     string    `json:"redirect_uri"`
 	Challenge       string    `json:"challenge,omitempty"`
 	Nonce           string    `json:"nonce,omitempty"`
+	DPoPKey         string    `json:"dpop_jkt,omitempty"`
 	Scopes          []string  `json:"scopes,omitempty"`
 	Audiences       []string  `json:"audiences,omitempty"`
 	Claims          []byte    `json:"claims"` // sealed JSON
@@ -65,9 +71,12 @@ type grantRecord struct {
 
 	Ended      time.Time `json:"ended,omitzero"` // by its client, or because it was used twice
 	Redeemed   time.Time `json:"redeemed,omitzero"`
+	Proven     bool      `json:"proven,omitempty"`
+	BoundKey   string    `json:"bound_key,omitempty"`
 	Family     []byte    `json:"family,omitempty"` // sealed secret of the family
 	Generation int       `json:"generation,omitempty"`
 	Rotated    time.Time `json:"rotated,omitzero"` // when the current generation was made
+	RotatedBy  string    `json:"rotated_by,omitempty"`
 	LastUse    time.Time `json:"last_use,omitzero"`
 }
 
@@ -80,9 +89,9 @@ func (s *Store) grant(row store.Row[grantRecord]) (Grant, error) {
 	return Grant{
 		ID: row.Key, SessionID: r.SessionID, ClientID: r.ClientID, Subject: r.Subject,
 		Upstream: r.Upstream, UpstreamIssuer: r.UpstreamIssuer, UpstreamSubject: r.UpstreamSubject,
-		AuthTime: r.AuthTime, ACR: r.ACR, AMR: r.AMR, Since: r.Since, RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce,
+		AuthTime: r.AuthTime, ACR: r.ACR, AMR: r.AMR, Since: r.Since, RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, DPoPKey: r.DPoPKey,
 		Scopes: r.Scopes, Audiences: r.Audiences, Claims: claims, Offline: r.Offline, SessionBound: r.SessionBound,
-		Created: r.Created, CodeExpires: r.CodeExpires, Expires: row.Expires,
+		Proven: r.Proven, BoundKey: r.BoundKey, RotatedBy: r.RotatedBy, Created: r.Created, CodeExpires: r.CodeExpires, Expires: row.Expires,
 	}, nil
 }
 
@@ -99,7 +108,7 @@ func (s *Store) newGrant(ctx context.Context, g *Grant, now time.Time) (code str
 	ops, err = s.grants.PutOps(ctx, g.ID, grantRecord{
 		Hash: hash, SessionID: g.SessionID, ClientID: g.ClientID, Subject: g.Subject,
 		Upstream: g.Upstream, UpstreamIssuer: g.UpstreamIssuer, UpstreamSubject: g.UpstreamSubject,
-		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since, RedirectURI: g.RedirectURI, Challenge: g.Challenge, Nonce: g.Nonce,
+		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Since: g.Since, RedirectURI: g.RedirectURI, Challenge: g.Challenge, Nonce: g.Nonce, DPoPKey: g.DPoPKey,
 		Scopes: g.Scopes, Audiences: g.Audiences, Claims: claims, Offline: g.Offline, SessionBound: g.SessionBound,
 		Created: g.Created, CodeExpires: g.CodeExpires,
 	}, store.Absent, g.Expires)
@@ -294,15 +303,18 @@ func (s *Store) Grant(ctx context.Context, id string) (Grant, error) {
 	return p.Grant, err
 }
 
-// Redeem spends a fresh code, in one commit, and returns the family's first refresh token, "" if no family comes of the grant. ErrSpent: it is
-// not fresh, or another was quicker.
-func (s *Store) Redeem(ctx context.Context, p Presented) (refresh string, err error) {
+// Redeem spends a fresh code, in one commit, and returns the family's first refresh token, "" if no family comes of the grant. key is the thumbprint
+// of the key that was proven with it, "" for none; bind binds the family to that key alone. ErrSpent: it is not fresh, or another was quicker.
+func (s *Store) Redeem(ctx context.Context, p Presented, key string, bind bool) (refresh string, err error) {
 	if p.State != Fresh || !p.row.Value.Redeemed.IsZero() {
 		return "", ErrSpent
 	}
 	now := s.o.Now()
 	r := p.row.Value
-	r.Redeemed = now
+	r.Redeemed, r.Proven = now, key != ""
+	if bind {
+		r.BoundKey = key
+	}
 	expires := now.Add(s.o.Keep)
 	if p.Grant.refreshes() {
 		r.Family = make([]byte, secretBytes)

@@ -11,6 +11,7 @@ import (
 	"fedbroker/broker/event"
 	"fedbroker/broker/login"
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/web/frame"
 	"fedbroker/broker/web/pages"
 )
 
@@ -109,7 +110,7 @@ func (s *Server) failure(c echo.Context, f login.Failure) pages.Failure {
 // signOut is the question, with a form that says yes: the request as it was, and the word.
 func (s *Server) signOut(clientID string, sent oauth.Form) pages.SignOutAsk {
 	d := pages.SignOutAsk{App: clientID, Action: s.path + logoutPath}
-	for _, name := range endSessionNames {
+	for _, name := range frame.EndSessionNames() {
 		if sent.Has(name) {
 			d.Params = append(d.Params, [2]string{name, sent.Get(name)})
 		}

@@ -79,7 +79,7 @@ func (s *Server) choose(c echo.Context) error {
 
 // signIn adds to a request what the frame types and what it does not, and hands it over.
 func (s *Server) signIn(c echo.Context, form oauth.Form, r login.Request) error {
-	typed, err := s.frame.authorize(form)
+	typed, err := s.frame.Authorize(form)
 	if err != nil {
 		return s.refuse(c, event.KindLogin, err)
 	}
@@ -93,7 +93,7 @@ func (s *Server) signIn(c echo.Context, form oauth.Form, r login.Request) error 
 		seconds := int64(min(*typed.MaxAge, math.MaxInt32)) // 68 years are no bound any more, and can't overflow a duration
 		r.MaxAge = &seconds
 	}
-	r.IDPHint, r.Claims, r.Resources = form.Get(paramIDPHint), form.Get("claims"), form.All(oauth.ParamResource)
+	r.IDPHint, r.Claims, r.Resources, r.DPoPKey = form.Get(paramIDPHint), form.Get("claims"), form.All(oauth.ParamResource), form.Get("dpop_jkt")
 	r.HasRequest, r.HasRequestURI = form.Has("request"), form.Has("request_uri")
 	return s.answer(c, s.logins().Authorize(c.Request().Context(), r), nil)
 }
@@ -133,7 +133,7 @@ func (s *Server) logout(c echo.Context) error {
 	if target, ok := s.byGet(c, logoutPath, form); ok {
 		return seeOther(c, target)
 	}
-	typed, err := s.frame.endSession(form)
+	typed, err := s.frame.EndSession(form)
 	if err != nil {
 		return s.refuse(c, event.KindLogout, err)
 	}

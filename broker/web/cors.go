@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	corsHeaders = "Authorization, Content-Type"                // that a page may send
-	corsExposed = "Decision-Id, Retry-After, WWW-Authenticate" // that it may read, beside those of Fetch's safelist
-	corsMaxAge  = "600"                                        // seconds; a change of `origins` shows as late as that
+	corsHeaders = "Authorization, Content-Type, DPoP"                      // that a page may send
+	corsExposed = "Decision-Id, DPoP-Nonce, Retry-After, WWW-Authenticate" // that it may read, beside those of Fetch's safelist
+	corsMaxAge  = "600"                                                    // seconds; a change of `origins` shows as late as that
 )
 
 // preflight answers the question of a browser whether a page may send a request (Fetch §4.8). It names no client yet, so any client's

@@ -42,8 +42,11 @@ func (s *Server) writeError(err error, c echo.Context) {
 	if status == http.StatusUnauthorized && h.Get(echo.HeaderWWWAuthenticate) == "" {
 		h.Set(echo.HeaderWWWAuthenticate, challenge)
 	}
-	if e, ok := errors.AsType[*oauth.Error](err); ok && e.RetryAfter > 0 {
-		h.Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	if e, ok := errors.AsType[*oauth.Error](err); ok {
+		offerNonce(h, e.DPoPNonce)
+		if e.RetryAfter > 0 {
+			h.Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+		}
 	}
 	if r, known := s.route(c); known && r.page && s.refusalPage(c, status) == nil {
 		return

@@ -28,7 +28,15 @@ func (s *Server) form(c echo.Context) (*oauth.TokenRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &oauth.TokenRequest{DecisionID: decisionID(c), GrantType: f.Get(oauth.ParamGrantType), Form: f, Credentials: credentials, Peer: peer(c)}, nil
+	req := &oauth.TokenRequest{DecisionID: decisionID(c), GrantType: f.Get(oauth.ParamGrantType), Form: f, Credentials: credentials, Peer: peer(c)}
+	req.DPoP, req.Method, req.URL = s.proof(c)
+	return req, nil
+}
+
+// proof is what came as proofs of possession, and what one has to name: the method and the address that the world knows us by (RFC 9449 §4.2).
+func (s *Server) proof(c echo.Context) (headers []string, method, url string) {
+	r := c.Request()
+	return r.Header[headerDPoP], r.Method, s.origin + echo.GetPath(r)
 }
 
 // refuseForm is a refusal by the form rules, with the status that HTTP has for it.

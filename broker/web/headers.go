@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/rand"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 
@@ -11,6 +12,8 @@ import (
 
 const (
 	headerDecisionID = "Decision-Id"
+	headerDPoP       = "Dpop"       // as net/http writes the name of RFC 9449 §4.1
+	headerDPoPNonce  = "DPoP-Nonce" // RFC 9449 §8
 	decisionKey      = "decision"
 	// hsts is for a year, this host alone: what else the domain serves is not ours to judge (RFC 6797 §6.1).
 	hsts = "max-age=31536000"
@@ -51,6 +54,13 @@ func extractor(proxies []netip.Prefix) echo.IPExtractor {
 		trust = append(trust, echo.TrustIPRange(&net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}))
 	}
 	return echo.ExtractIPFromXFFHeader(trust...)
+}
+
+// offerNonce tells a client what its next proof has to carry, "" for nothing (RFC 9449 §8, §9).
+func offerNonce(h http.Header, nonce string) {
+	if nonce != "" {
+		h.Set(headerDPoPNonce, nonce)
+	}
 }
 
 func indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -132,6 +132,7 @@ func (s *Server) token(c echo.Context) error {
 	h := c.Response().Header()
 	noStore(h)
 	h.Set(headerDecisionID, req.DecisionID)
+	offerNonce(h, answer.DPoPNonce)
 	return c.JSON(http.StatusOK, answer)
 }
 

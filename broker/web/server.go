@@ -18,6 +18,7 @@ import (
 
 	"fedbroker/broker"
 	"fedbroker/broker/event"
+	"fedbroker/broker/web/frame"
 	"fedbroker/broker/web/pages"
 )
 
@@ -39,7 +40,7 @@ type Server struct {
 	https   bool   // the issuer is an https one
 	origin  string // of the issuer
 	path    string // of the issuer, without a slash at its end
-	frame   frame
+	frame   frame.Frame
 	pages   *pages.Pages
 	cookies cookies
 	routes  map[string]route
@@ -86,7 +87,7 @@ func New(o Options) (*Server, error) {
 	https := issuer.Scheme == "https"
 	s := &Server{
 		broker: o.Broker, log: o.Logger, now: o.Now, https: https, origin: issuer.Scheme + "://" + issuer.Host, path: strings.TrimSuffix(issuer.Path, "/"),
-		logins: func() logins { return o.Broker.Login() }, frame: newFrame(), cookies: cookies{https: https}, routes: map[string]route{},
+		logins: func() logins { return o.Broker.Login() }, frame: frame.New(), cookies: cookies{https: https}, routes: map[string]route{},
 	}
 	if s.pages, err = pages.New(pages.Options{Site: issuer.Host, LoopbackHTTP: !https}); err != nil {
 		return nil, fmt.Errorf("web: %w", err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"fedbroker/broker/dpop"
 	"fedbroker/broker/event"
 	"fedbroker/broker/login"
 	"fedbroker/broker/oauth"
@@ -17,6 +18,7 @@ const (
 	paramAccessToken = "access_token"
 	bearerScheme     = "Bearer"
 	bearerRealm      = bearerScheme + ` realm="fedbroker"`
+	dpopScheme       = oauth.DPoP // RFC 9449 §7.1
 )
 
 // errNoToken is a request that speaks of no token: it learns how to, and nothing else (RFC 6750 §3.1).
@@ -24,16 +26,19 @@ var errNoToken = errors.New("no access token")
 
 // userInfo is the UserInfo endpoint (OpenID Connect Core §5.3).
 func (s *Server) userInfo(c echo.Context) error {
-	token, err := s.bearer(c)
+	token, scheme, err := s.accessToken(c)
 	if err != nil {
-		challengeBearer(c.Response().Header(), err)
+		challengeToken(c.Response().Header(), scheme, err)
 		return s.refuse(c, event.KindUserInfo, err)
 	}
-	body, clientID, err := s.logins().UserInfo(c.Request().Context(), login.UserInfo{DecisionID: decisionID(c), Peer: peer(c), Token: token})
+	r := login.UserInfo{DecisionID: decisionID(c), Peer: peer(c)}
+	r.Token, r.DPoP = token, scheme == dpopScheme
+	r.Proofs, r.Method, r.URL = s.proof(c)
+	body, clientID, err := s.logins().UserInfo(c.Request().Context(), r)
 	s.mayRead(c, s.originOf(clientID))
 	h := c.Response().Header()
 	if err != nil {
-		challengeBearer(h, err)
+		challengeToken(h, scheme, err)
 		return err
 	}
 	noStore(h)
@@ -41,37 +46,48 @@ func (s *Server) userInfo(c echo.Context) error {
 	return c.JSONBlob(http.StatusOK, body)
 }
 
-// bearer reads the access token: from the header or from the body of a POST, never from the query (RFC 6750 §2, RFC 9700 §4.3.2), and
-// never from two places.
-func (s *Server) bearer(c echo.Context) (string, error) {
+// accessToken reads the access token and the scheme that it came by: from the header or from the body of a POST, never from the query (RFC 6750
+// §2, RFC 9700 §4.3.2), and never from two places. In a body it is a bearer's: only the header has a scheme for bound ones (RFC 9449 §7.1).
+func (s *Server) accessToken(c echo.Context) (token, scheme string, err error) {
+	scheme = bearerScheme
 	form, err := userInfoForm(c)
 	if err != nil {
-		return "", err
+		return "", scheme, err
 	}
 	headers := c.Request().Header[echo.HeaderAuthorization]
 	inForm := form.Has(paramAccessToken)
 	if inForm && c.Request().Method != http.MethodPost {
-		return "", refuseForm(http.StatusBadRequest, errors.New("access token in the query"))
+		return "", scheme, refuseForm(http.StatusBadRequest, errors.New("access token in the query"))
 	}
 	if len(headers) > 1 || len(headers) == 1 && inForm {
-		return "", refuseForm(http.StatusBadRequest, errors.New("more than one access token"))
+		return "", scheme, refuseForm(http.StatusBadRequest, errors.New("more than one access token"))
 	}
 	var header string
 	if len(headers) == 1 {
-		scheme, rest, _ := strings.Cut(headers[0], " ")
-		if !strings.EqualFold(scheme, bearerScheme) || rest == "" {
-			return "", oauth.Deny(oauth.CodeInvalidToken, oauth.ReasonToken).Because(errNoToken)
+		if scheme, header, err = authorization(headers[0]); err != nil {
+			return "", scheme, err
 		}
-		header = headers[0]
 	}
 	if header == "" && !inForm {
-		return "", oauth.Deny(oauth.CodeInvalidToken, oauth.ReasonToken).Because(errNoToken)
+		return "", scheme, oauth.Deny(oauth.CodeInvalidToken, oauth.ReasonToken).Because(errNoToken)
 	}
-	typed, err := s.frame.userInfo(form, header)
+	typed, err := s.frame.UserInfo(form, header)
 	if err != nil {
-		return "", err
+		return "", scheme, err
 	}
-	return typed.AccessToken, nil
+	return typed.AccessToken, scheme, nil
+}
+
+// authorization reads a header: its scheme, and the token as the frame takes it, which knows but one scheme.
+func authorization(value string) (scheme, header string, err error) {
+	name, rest, _ := strings.Cut(value, " ")
+	switch {
+	case rest != "" && strings.EqualFold(name, bearerScheme):
+		return bearerScheme, value, nil
+	case rest != "" && strings.EqualFold(name, dpopScheme):
+		return dpopScheme, bearerScheme + " " + rest, nil
+	}
+	return bearerScheme, "", oauth.Deny(oauth.CodeInvalidToken, oauth.ReasonToken).Because(errNoToken)
 }
 
 // userInfoForm reads the form. A POST whose token is in the header needs no body.
@@ -83,17 +99,25 @@ func userInfoForm(c echo.Context) (oauth.Form, error) {
 	return parameters(c)
 }
 
-// challengeBearer says why a token was not taken (RFC 6750 §3), in the code's one sentence; what is our fault or passes is no reason.
-func challengeBearer(h http.Header, err error) {
-	e, text := oauth.AsError(err), bearerRealm
+// challengeToken says why a token was not taken, in the scheme that it came by and by the code's one sentence (RFC 6750 §3, RFC 9449 §7.1); what is
+// our fault or passes is no reason. Who came as a bearer, or with nothing, is told of the other scheme, too (RFC 9449 §7.2).
+func challengeToken(h http.Header, scheme string, err error) {
+	e := oauth.AsError(err)
 	if e.Code == oauth.CodeServerError || e.Code == oauth.CodeTemporarilyUnavailable {
 		return
 	}
+	reason := ""
 	if !errors.Is(err, errNoToken) {
-		text += `, error="` + string(e.Code) + `", error_description="` + e.Description() + `"`
+		reason = `, error="` + string(e.Code) + `", error_description="` + e.Description() + `"`
 		if e.Code == oauth.CodeInsufficientScope {
-			text += `, scope="openid"`
+			reason += `, scope="openid"`
 		}
 	}
-	h.Set(echo.HeaderWWWAuthenticate, text)
+	offered := dpopScheme + ` algs="` + strings.Join(dpop.Algorithms(), " ") + `"`
+	if scheme == dpopScheme {
+		h.Set(echo.HeaderWWWAuthenticate, offered+reason)
+		return
+	}
+	h.Set(echo.HeaderWWWAuthenticate, bearerRealm+reason)
+	h.Add(echo.HeaderWWWAuthenticate, offered)
 }

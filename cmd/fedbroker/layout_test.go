@@ -60,6 +60,7 @@ var rungs = map[string]int{
 	"broker/policytest":    3,
 	"broker/grants":        4,
 	"broker/login":         4,
+	"broker/userinfo":      4,
 	"broker/operator":      4,
 	"broker":               5,
 	"broker/web":           6,

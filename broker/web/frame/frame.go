@@ -1,4 +1,6 @@
-package web
+// Package frame is zitadel/oidc's op as far as it is let in: it types requests. It judges nothing, and nothing that it says is seen by anybody
+// (docs/adr/0008-op-frame.md).
+package frame
 
 import (
 	"context"
@@ -15,9 +17,8 @@ import (
 	"fedbroker/broker/oauth"
 )
 
-// frame is zitadel/oidc's op as far as it is let in: it types requests. It judges nothing, and nothing that it says is seen by anybody
-// (docs/adr/0008-op-frame.md).
-type frame struct{ op http.Handler }
+// Frame types requests. Its errors are invalid_request *oauth.Error.
+type Frame struct{ op http.Handler }
 
 // The paths inside the frame; no request outside chooses one.
 const (
@@ -36,30 +37,33 @@ var (
 	endSessionNames = [...]string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
 )
 
-func newFrame() frame {
+// New makes a Frame.
+func New() Frame {
 	decoder := schema.NewDecoder()
 	decoder.IgnoreUnknownKeys(true)
-	return frame{op: op.RegisterServer(&taker{}, op.Endpoints{
+	return Frame{op: op.RegisterServer(&taker{}, op.Endpoints{
 		Authorization: op.NewEndpoint(frameAuthorize), Userinfo: op.NewEndpoint(frameUserInfo), EndSession: op.NewEndpoint(frameEndSession),
 	}, op.WithServerCORSOptions(nil), op.WithDecoder(silent{decoder}))}
 }
 
-func (f frame) authorize(form oauth.Form) (*oidc.AuthRequest, error) {
+// Authorize types an authorization request (OpenID Connect Core §3.1.2.1).
+func (f Frame) Authorize(form oauth.Form) (*oidc.AuthRequest, error) {
 	return typed[oidc.AuthRequest](f, frameAuthorize, form, authorizeNames[:], "")
 }
 
-// userInfo takes the token from the header, if it is not "", else from the form.
-func (f frame) userInfo(form oauth.Form, authorization string) (*oidc.UserInfoRequest, error) {
+// UserInfo types a request for claims (OpenID Connect Core §5.3.1). It takes the token from the header, if it is not "", else from the form.
+func (f Frame) UserInfo(form oauth.Form, authorization string) (*oidc.UserInfoRequest, error) {
 	return typed[oidc.UserInfoRequest](f, frameUserInfo, form, userInfoNames[:], authorization)
 }
 
-func (f frame) endSession(form oauth.Form) (*oidc.EndSessionRequest, error) {
+// EndSession types a request to sign out (OpenID Connect RP-Initiated Logout §2).
+func (f Frame) EndSession(form oauth.Form) (*oidc.EndSessionRequest, error) {
 	return typed[oidc.EndSessionRequest](f, frameEndSession, form, endSessionNames[:], "")
 }
 
 // typed shows op a request of our making that holds the named parameters and nothing else, and returns what op made of them.
 // Every error is an invalid_request *oauth.Error.
-func typed[T any](f frame, path string, form oauth.Form, names []string, authorization string) (*T, error) {
+func typed[T any](f Frame, path string, form oauth.Form, names []string, authorization string) (*T, error) {
 	values := url.Values{}
 	for name, all := range form {
 		if slices.Contains(names, name) {
@@ -79,6 +83,9 @@ func typed[T any](f frame, path string, form oauth.Form, names []string, authori
 	}
 	return request, nil
 }
+
+// EndSessionNames are the parameters that EndSession looks at.
+func EndSessionNames() []string { return slices.Clone(endSessionNames[:]) }
 
 // slotKey is where a request's context says to put what op typed.
 type slotKey struct{}

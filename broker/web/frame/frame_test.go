@@ -1,4 +1,4 @@
-package web
+package frame
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ func listen(t *testing.T) *bytes.Buffer {
 }
 
 func TestFrame_TypesAnAuthorizationRequest(t *testing.T) {
-	r, err := newFrame().authorize(mustForm(t, "client_id=wiki&redirect_uri=https://wiki.test/cb&response_type=code&response_mode=form_post&scope=openid+profile&state=s&nonce=n"+
+	r, err := New().Authorize(mustForm(t, "client_id=wiki&redirect_uri=https://wiki.test/cb&response_type=code&response_mode=form_post&scope=openid+profile&state=s&nonce=n"+
 		"&prompt=login+select_account&max_age=60&ui_locales=de+en-GB+%21&acr_values=a+b&login_hint=l&id_token_hint=h&code_challenge=c&code_challenge_method=S256"))
 	if err != nil {
 		t.Fatal(err)
@@ -44,14 +44,14 @@ func TestFrame_TypesAnAuthorizationRequest(t *testing.T) {
 }
 
 func TestFrame_TypesTheOthers(t *testing.T) {
-	f := newFrame()
-	if r, err := f.userInfo(mustForm(t, "access_token=x"), ""); err != nil || r.AccessToken != "x" {
+	f := New()
+	if r, err := f.UserInfo(mustForm(t, "access_token=x"), ""); err != nil || r.AccessToken != "x" {
 		t.Errorf("userinfo by form: %+v, %v", r, err)
 	}
-	if r, err := f.userInfo(oauth.Form{}, "bearer y"); err != nil || r.AccessToken != "y" {
+	if r, err := f.UserInfo(oauth.Form{}, "bearer y"); err != nil || r.AccessToken != "y" {
 		t.Errorf("userinfo by header: %+v, %v", r, err)
 	}
-	r, err := f.endSession(mustForm(t, "id_token_hint=h&client_id=wiki&post_logout_redirect_uri=https://wiki.test/&state=s"))
+	r, err := f.EndSession(mustForm(t, "id_token_hint=h&client_id=wiki&post_logout_redirect_uri=https://wiki.test/&state=s"))
 	if err != nil || r.IdTokenHint != "h" || r.ClientID != "wiki" || r.PostLogoutRedirectURI != "https://wiki.test/" || r.State != "s" {
 		t.Errorf("end session: %+v, %v", r, err)
 	}
@@ -59,7 +59,7 @@ func TestFrame_TypesTheOthers(t *testing.T) {
 
 // op refuses each of these by rules of its own, or changes it; here all are for us to judge, as they came.
 func TestFrame_OpJudgesNothing(t *testing.T) {
-	f := newFrame()
+	f := New()
 	for name, text := range map[string]string{
 		"nothing at all":              "",
 		"no redirect_uri":             "client_id=wiki&response_type=code&scope=openid",
@@ -73,7 +73,7 @@ func TestFrame_OpJudgesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			form := mustForm(t, text)
-			r, err := f.authorize(form)
+			r, err := f.Authorize(form)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,9 +88,9 @@ func TestFrame_OpJudgesNothing(t *testing.T) {
 // Its decoder takes a name in any case, and of two such names the one that comes last, by chance.
 func TestFrame_NamesAreTakenAsTheyAre(t *testing.T) {
 	const chances = 50
-	f := newFrame()
+	f := New()
 	for range chances {
-		r, err := f.authorize(mustForm(t, "client_id=wiki&Client_ID=evil&CLIENT_ID=evil&REDIRECT_URI=https://evil.test/"))
+		r, err := f.Authorize(mustForm(t, "client_id=wiki&Client_ID=evil&CLIENT_ID=evil&REDIRECT_URI=https://evil.test/"))
 		if err != nil || r.ClientID != "wiki" || r.RedirectURI != "" {
 			t.Fatalf("got %+v, %v", r, err)
 		}
@@ -98,9 +98,9 @@ func TestFrame_NamesAreTakenAsTheyAre(t *testing.T) {
 }
 
 func TestFrame_WhatIsNotOfItsTypeIsInvalidRequest(t *testing.T) {
-	f := newFrame()
+	f := New()
 	for _, age := range []string{"abc", "-1", "1.5", "0x10", "99999999999999999999", "+"} {
-		if _, err := f.authorize(mustForm(t, "client_id=wiki&max_age="+age)); err == nil || oauth.AsError(err).Code != oauth.CodeInvalidRequest {
+		if _, err := f.Authorize(mustForm(t, "client_id=wiki&max_age="+age)); err == nil || oauth.AsError(err).Code != oauth.CodeInvalidRequest {
 			t.Errorf("max_age=%s: %v", age, err)
 		}
 	}
@@ -108,12 +108,12 @@ func TestFrame_WhatIsNotOfItsTypeIsInvalidRequest(t *testing.T) {
 
 // op logs what it is asked, through slog's default logger, and answers errors with their texts.
 func TestFrame_OpIsHeardByNobody(t *testing.T) {
-	f := newFrame() // says which routes it has, once
+	f := New() // says which routes it has, once
 	heard := listen(t)
 	for _, text := range []string{"", "max_age=hush", "client_id=wiki&redirect_uri=https://hush.test/&prompt=none+login&request=hush", "scope=openid&redirect_uri=hush"} {
-		_, _ = f.authorize(mustForm(t, text))
-		_, _ = f.userInfo(mustForm(t, text), "Bearer hush")
-		_, _ = f.endSession(mustForm(t, text))
+		_, _ = f.Authorize(mustForm(t, text))
+		_, _ = f.UserInfo(mustForm(t, text), "Bearer hush")
+		_, _ = f.EndSession(mustForm(t, text))
 	}
 	if heard.Len() > 0 {
 		t.Errorf("heard: %s", heard)
@@ -123,8 +123,8 @@ func TestFrame_OpIsHeardByNobody(t *testing.T) {
 // A path or a header that op would act upon by itself never reaches it.
 func TestFrame_OpSeesARequestOfOurMaking(t *testing.T) {
 	seen := make(chan *http.Request, 1)
-	f := frame{op: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r })}
-	if _, err := f.authorize(mustForm(t, "client_id=wiki&unknown=x&resource=https://a.test&resource=https://b.test")); err == nil {
+	f := Frame{op: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r })}
+	if _, err := f.Authorize(mustForm(t, "client_id=wiki&unknown=x&resource=https://a.test&resource=https://b.test")); err == nil {
 		t.Error("a request that nobody typed")
 	}
 	r := <-seen
