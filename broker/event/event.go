@@ -58,11 +58,13 @@ type Event struct {
 	Audits     []string          // ids of the audit-mode rules that would have decided
 	Subject    journal.Subject   // of the issued token, as the journal may hold it (P48)
 	Actors     []journal.Subject // of the act chain, the current actor first (RFC 8693 §4.1)
+	ActorFrom  string            // upstream of the current actor; "" for a token of ours
 	Audiences  []string
 	Scopes     []string
 	TokenType  string   // issued type, short: access_token, jwt, id_token, id_jag
 	Bound      bool     // to a key that its holder proves (RFC 7800 §3.1)
 	TokenID    string   // jti of what was issued or revoked; of a login, its grant
+	IDTokenID  string   // jti of the ID token that was issued beside it
 	SessionID  string   // sid of the person's session
 	KeyID      string   // that signed it
 	Parents    []string // token ids of the subject and the actor: with TokenID, the edge of the lineage
@@ -112,11 +114,13 @@ const (
 	AttrAudits     = "audit_rules"
 	AttrSubject    = "subject_mac"
 	AttrActors     = "actor_macs"
+	AttrActorFrom  = "actor_upstream"
 	AttrAudiences  = "audiences"
 	AttrScopes     = "scopes"
 	AttrTokenType  = "token_type"
 	AttrBound      = "cnf"
 	AttrTokenID    = "jti"
+	AttrIDTokenID  = "id_token_jti"
 	AttrSession    = "sid"
 	AttrKeyID      = "kid"
 	AttrParents    = "parents"
@@ -172,7 +176,7 @@ func (e *Event) Message() string {
 
 // Attrs are the attributes of the event's log line; what is absent is left out.
 func (e *Event) Attrs() []slog.Attr {
-	a := make([]slog.Attr, 0, 28)
+	a := make([]slog.Attr, 0, 32)
 	text := func(key, value string) {
 		if value != "" {
 			a = append(a, slog.String(key, value))
@@ -201,6 +205,7 @@ func (e *Event) Attrs() []slog.Attr {
 		}
 		list(AttrActors, macs)
 	}
+	text(AttrActorFrom, e.ActorFrom)
 	list(AttrAudiences, e.Audiences)
 	list(AttrScopes, e.Scopes)
 	text(AttrTokenType, e.TokenType)
@@ -208,6 +213,7 @@ func (e *Event) Attrs() []slog.Attr {
 		a = append(a, slog.Bool(AttrBound, true))
 	}
 	text(AttrTokenID, e.TokenID)
+	text(AttrIDTokenID, e.IDTokenID)
 	text(AttrSession, e.SessionID)
 	text(AttrKeyID, e.KeyID)
 	list(AttrParents, e.Parents)

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ func issued() *Event {
 	at := time.Unix(1_800_000_000, 0)
 	return &Event{
 		Kind: KindToken, Outcome: OutcomeDone, DecisionID: "D1", Grant: "token-exchange", ClientID: "gateway", Known: true, Upstream: "acme", Rule: "partner-orders",
-		Audits: []string{"partner-orders-next"}, Bound: true, Actors: []journal.Subject{{MAC: "YTE", Sealed: "czE"}, {MAC: "YTI", Sealed: "czI"}},
+		Audits: []string{"partner-orders-next"}, Bound: true, ActorFrom: "ci", IDTokenID: "I1", SessionID: "S1", Actors: []journal.Subject{{MAC: "YTE", Sealed: "czE"}, {MAC: "YTI", Sealed: "czI"}},
 		Subject: journal.Subject{MAC: "bWFj", Sealed: "c2VhbGVk"}, Audiences: []string{"orders"}, Scopes: []string{"orders.read", "orders.write"},
 		TokenType: "access_token", TokenID: "J1", KeyID: "K1", Parents: []string{"P1", "P2"}, Issued: at, Expires: at.Add(10 * time.Minute),
 		Peer: netip.MustParseAddr("192.0.2.7"), Duration: time.Millisecond, Err: errors.New("cause"),
@@ -32,7 +34,7 @@ func issued() *Event {
 // The wire format of the journal: what reads it years later depends on every byte.
 func TestAppendJSON_GoldenLine(t *testing.T) {
 	want := `{"kind":"token","outcome":"done","decision_id":"D1","grant":"token-exchange","client_id":"gateway","upstream":"acme","rule":"partner-orders","audit_rules":["partner-orders-next"],` +
-		`"subject":{"mac":"bWFj","sealed":"c2VhbGVk"},"actors":[{"mac":"YTE","sealed":"czE"},{"mac":"YTI","sealed":"czI"}],"audiences":["orders"],"scopes":["orders.read","orders.write"],"token_type":"access_token","cnf":true,"jti":"J1","kid":"K1",` +
+		`"subject":{"mac":"bWFj","sealed":"c2VhbGVk"},"actors":[{"mac":"YTE","sealed":"czE"},{"mac":"YTI","sealed":"czI"}],"actor_upstream":"ci","audiences":["orders"],"scopes":["orders.read","orders.write"],"token_type":"access_token","cnf":true,"jti":"J1","id_token_jti":"I1","sid":"S1","kid":"K1",` +
 		`"parents":["P1","P2"],"iat":1800000000,"exp":1800000600}`
 	if got := string(issued().AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -58,6 +60,58 @@ func TestP48_JournalHoldsNeitherAddressNorCause(t *testing.T) {
 			t.Errorf("line holds %q: %s", private, line)
 		}
 	}
+}
+
+func TestParseLine_ReadsWhatAppendJSONWrites(t *testing.T) {
+	want := issued()
+	want.Known, want.Peer, want.Duration, want.Err, want.Scopes = false, netip.Addr{}, 0, nil, []string{`odd "scope"`, "ü"}
+	want.Target = Target{Kind: "token", ID: `a"b`}
+	got, err := ParseLine(want.AppendJSON(nil))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+	if _, err := ParseLine([]byte(`{"kind":1}`)); err == nil {
+		t.Error("a line of another form was read")
+	}
+}
+
+func TestLineNames_OfWhatIssuesAlone(t *testing.T) {
+	names := func(e *Event) (all []string, until time.Time) {
+		until = LineNames(e.AppendJSON(nil), func(name []byte) { all = append(all, string(name)) })
+		return all, until
+	}
+	e := issued()
+	if got, until := names(e); !slices.Equal(got, []string{"J1", "I1", "P1", "P2"}) || !until.Equal(e.Expires) {
+		t.Errorf("a token's line: %q until %v", got, until)
+	}
+	e.TokenID = `odd"jti\`
+	if got, _ := names(e); !slices.Equal(got, []string{e.TokenID, "I1", "P1", "P2"}) {
+		t.Errorf("an id that needs escaping: %q", got)
+	}
+	e = issued()
+	e.Scopes = []string{`,"jti":"forged"`, `"parents":["forged"]`} // what a request brought cannot pass for a member
+	if got, _ := names(e); !slices.Equal(got, []string{"J1", "I1", "P1", "P2"}) {
+		t.Errorf("forged members: %q", got)
+	}
+	login := &Event{Kind: KindLogin, Outcome: OutcomeDone, TokenID: "G1", SessionID: "S1", Expires: e.Expires}
+	if got, until := names(login); !slices.Equal(got, []string{"G1", "S1"}) || !until.IsZero() {
+		t.Errorf("a login's line: %q until %v", got, until)
+	}
+	for name, other := range map[string]*Event{
+		"refused": {Kind: KindToken, Outcome: OutcomeDenied, Parents: []string{"P1"}}, "revoked": {Kind: KindRevocation, Outcome: OutcomeDone, TokenID: "J1"},
+	} {
+		if got, until := names(other); got != nil || !until.IsZero() {
+			t.Errorf("%s: %q until %v", name, got, until)
+		}
+	}
+}
+
+func FuzzLineNames(f *testing.F) {
+	seeds := [][]byte{issued().AppendJSON(nil), []byte(`{"kind":"token","outcome":"done","jti":"`), []byte(`{"kind":"token","outcome":"done","parents":["a`), []byte(`{"kind":"token","outcome":"done","exp":99999999999999999999}`)}
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Fuzz(func(_ *testing.T, data []byte) { LineNames(data, func([]byte) {}) })
 }
 
 func FuzzAppendString(f *testing.F) {

@@ -31,6 +31,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 		dst = e.Subject.AppendJSON(dst)
 	}
 	dst = appendActors(dst, e.Actors)
+	dst = appendText(dst, "actor_upstream", e.ActorFrom)
 	dst = appendList(dst, "audiences", e.Audiences)
 	dst = appendList(dst, "scopes", e.Scopes)
 	dst = appendText(dst, "token_type", e.TokenType)
@@ -38,6 +39,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 		dst = append(dst, `,"cnf":true`...)
 	}
 	dst = appendText(dst, "jti", e.TokenID)
+	dst = appendText(dst, "id_token_jti", e.IDTokenID)
 	dst = appendText(dst, "sid", e.SessionID)
 	dst = appendText(dst, "kid", e.KeyID)
 	dst = appendList(dst, "parents", e.Parents)
