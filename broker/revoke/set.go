@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -97,33 +98,90 @@ func (s *Set) Check(f Facts, iat time.Time) error {
 	if err := s.Fresh(); err != nil {
 		return err
 	}
-	l := &f.Lineage
+	cause, dead := s.Cause(f, iat)
+	switch {
+	case !dead:
+		return nil
+	case cause.Inherited:
+		return fmt.Errorf("%w: a %s of its lineage", ErrRevoked, cause.Kind)
+	default:
+		return fmt.Errorf("%w: its %s", ErrRevoked, cause.Kind)
+	}
+}
+
+// Cause is a revocation that a token is dead by.
+type Cause struct {
+	Kind      Kind
+	ID        string
+	Inherited bool // by its lineage, not by a name of its own
+}
+
+// Cause finds the revocation that a token is dead by, if there is one, whether or not the set is up to date.
+func (s *Set) Cause(f Facts, iat time.Time) (Cause, bool) {
+	for _, one := range f.names(iat) {
+		if s.names[one.kind].revoked(s.seed, one.id, one.at) {
+			return Cause{kinds[one.kind], one.id, false}, true
+		}
+	}
+	for _, many := range f.inherited(iat) {
+		for _, id := range many.ids {
+			if s.names[many.kind].revoked(s.seed, id, many.at) {
+				return Cause{kinds[many.kind], id, true}, true
+			}
+		}
+	}
+	return Cause{}, false
+}
+
+// Kills tells whether a revocation of id, of tokens issued at or before a time, would kill the token.
+func Kills(kind Kind, id string, before time.Time, f Facts, iat time.Time) bool {
+	hits := func(place int, at int64) bool {
+		return kinds[place] == kind && (kind.unique() || before.Unix() >= at)
+	}
+	for _, one := range f.names(iat) {
+		if one.id == id && hits(one.kind, one.at) {
+			return true
+		}
+	}
+	for _, many := range f.inherited(iat) {
+		if slices.Contains(many.ids, id) && hits(many.kind, many.at) {
+			return true
+		}
+	}
+	return false
+}
+
+// names are the token's own names, each with the time that a revocation of it is held against.
+func (f *Facts) names(iat time.Time) [5]struct {
+	kind int
+	id   string
+	at   int64
+} {
 	at := iat.Unix()
-	since, own := earliest(at, l.Since), earliest(at, l.Own)
-	for _, one := range [...]struct {
+	since := earliest(at, f.Lineage.Since)
+	return [...]struct {
 		kind int
 		id   string
 		at   int64
-	}{{atToken, f.TokenID, at}, {atKey, f.Kid, at}, {atClient, f.ClientID, at}, {atSubject, f.Subject, since}, {atUpstream, f.Upstream, since}} {
-		if s.names[one.kind].revoked(s.seed, one.id, one.at) {
-			return fmt.Errorf("%w: its %s", ErrRevoked, kinds[one.kind])
-		}
-	}
-	for _, many := range [...]struct {
+	}{{atToken, f.TokenID, at}, {atKey, f.Kid, at}, {atClient, f.ClientID, at}, {atSubject, f.Subject, since}, {atUpstream, f.Upstream, since}}
+}
+
+// inherited are the names in the token's lineage, likewise.
+func (f *Facts) inherited(iat time.Time) [8]struct {
+	kind int
+	ids  []string
+	at   int64
+} {
+	l, at := &f.Lineage, iat.Unix()
+	since, own := earliest(at, l.Since), earliest(at, l.Own)
+	return [...]struct {
 		kind int
 		ids  []string
 		at   int64
 	}{
 		{atToken, l.Tokens, at}, {atRule, l.Rules, own}, {atClient, l.Clients, own}, {atKey, l.Kids, at},
 		{atSession, l.Sessions, at}, {atFamily, l.Families, at}, {atSubject, l.Subjects, since}, {atUpstream, l.Upstreams, since},
-	} {
-		for _, id := range many.ids {
-			if s.names[many.kind].revoked(s.seed, id, many.at) {
-				return fmt.Errorf("%w: a %s of its lineage", ErrRevoked, kinds[many.kind])
-			}
-		}
 	}
-	return nil
 }
 
 // Fresh returns ErrStale if the set was last up to date longer than MaxStale ago.
