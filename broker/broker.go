@@ -5,6 +5,7 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
 
+	"fedbroker/broker/dpop"
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/keystore"
@@ -67,6 +69,7 @@ type Broker struct {
 	minter   *token.Minter
 	opener   *token.Opener
 	limits   limit.Set
+	proofs   *dpop.Checker
 	record   record.Recorder
 	pins     *pin.Pins
 	sessions *session.Store
@@ -150,6 +153,11 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 		return err
 	}
 	b.limits = limit.NewSet(c.Limits)
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	if b.proofs, err = dpop.New(dpop.Options{Leeway: *c.Leeway, Now: o.Now, RequireNonce: c.DPoP.RequireNonce, Key: secret}); err != nil {
+		return err
+	}
 	b.operator = operator.New(operator.Options{
 		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Sessions: b.sessions, Record: b.record, Now: o.Now,
 		Issuers: func() map[string]string { return b.snap.Load().upstreams.Issuers() },

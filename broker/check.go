@@ -26,13 +26,7 @@ func Check(c Config, bad, warn Report) { compile(c, parts{}, orSilent(bad), orSi
 
 // Unserved lists the keys and grant types of a configuration that are judged, but that nothing serves yet, one text each, sorted.
 func Unserved(c Config) []string {
-	s := compile(c, parts{}, orSilent(nil), orSilent(nil))
-	out := slices.Clone(s.policy.Unserved())
-	add := func(present bool, path string) {
-		if present {
-			out = append(out, path)
-		}
-	}
+	var out []string
 	for i, u := range c.Upstreams {
 		for _, key := range u.Unserved() {
 			out = append(out, fmt.Sprintf("upstreams[%d].%s", i, key))
@@ -43,8 +37,6 @@ func Unserved(c Config) []string {
 			out = append(out, fmt.Sprintf("clients[%d].%s", i, key))
 		}
 	}
-	add(c.Tokens.ActDepth != nil, "tokens.act_depth")
-	add(len(c.ResourceServers) > 0, "resource_servers")
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -146,7 +146,7 @@ func introspection(issuer string, own *token.Own) map[string]any {
 			out[name] = value
 		}
 	}
-	for _, name := range []string{"upstream", "acr", "amr", "auth_time"} {
+	for _, name := range []string{"upstream", "acr", "amr", "auth_time", "act", "cnf"} {
 		if value, present := own.Claims[name]; present {
 			out[name] = value
 		}
@@ -154,6 +154,9 @@ func introspection(issuer string, own *token.Own) map[string]any {
 	out["active"], out["iss"], out["sub"], out["client_id"] = true, issuer, own.Subject, own.ClientID
 	out["aud"], out["scope"], out["jti"] = own.Audience, oauth.JoinScope(own.Scopes), own.JTI
 	out["iat"], out["exp"], out["token_type"] = own.IssuedAt.Unix(), own.Expires.Unix(), oauth.Bearer
+	if own.Confirmed != "" { // RFC 9449 §6.2
+		out["token_type"] = oauth.DPoP
+	}
 	return out
 }
 

@@ -35,7 +35,7 @@ func (b *Broker) completeLogins(s *snapshot, o Options) (grants.Logins, error) {
 	var err error
 	s.login, err = login.New(login.Options{
 		Issuer: s.config.Issuer, Clients: s.clients, Upstreams: providers{s.upstreams, b.tried}, Chains: s.chains, Scopes: scopes, Sessions: b.sessions,
-		Sealing: o.Sealing, Revoked: b.revoked, Tokens: b.opener, Record: b.record, Limits: b.limits, Now: o.Now,
+		Sealing: o.Sealing, Revoked: b.revoked, Tokens: b.opener, Proofs: b.proofs, Record: b.record, Limits: b.limits, Now: o.Now,
 	})
 	if err != nil {
 		return grants.Logins{}, fmt.Errorf("login: %w", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fedbroker/broker/clients"
+	"fedbroker/broker/dpop"
 	"fedbroker/broker/event"
 	"fedbroker/broker/grants"
 	"fedbroker/broker/limit"
@@ -46,6 +47,7 @@ var tokenSteps = [...]step{
 	(*request).chooseGrant,
 	(*request).allowGrant,
 	(*request).limitRequester,
+	(*request).prove,
 	(*request).authorize,
 	(*request).limitSubject,
 	(*request).prepare,
@@ -62,10 +64,22 @@ func (b *Broker) Token(ctx context.Context, in *oauth.TokenRequest) (*oauth.Toke
 		return nil, err
 	}
 	return &oauth.TokenResponse{
-		AccessToken: r.minted.Raw, IssuedTokenType: r.authority.IssuedType(), TokenType: oauth.Bearer,
+		AccessToken: r.minted.Raw, IssuedTokenType: r.authority.IssuedType(), TokenType: tokenType(&r.authority),
 		ExpiresIn: int64(r.authority.Expires().Sub(in.Now) / time.Second), Scope: r.authority.Scope(),
-		RefreshToken: r.refresh, IDToken: r.minted.IDToken,
+		RefreshToken: r.refresh, IDToken: r.minted.IDToken, DPoPNonce: b.proofs.Offer(in.Now),
 	}, nil
+}
+
+// tokenType says how the token is to be used: an ID token or an ID-JAG as no access token at all (RFC 8693 §2.2.1).
+func tokenType(a *policy.Authority) string {
+	switch {
+	case a.IssuedType() == oauth.TypeIDToken, a.IssuedType() == oauth.TypeIDJAG:
+		return oauth.NotApplicable
+	case a.Confirmed() != "":
+		return oauth.DPoP // RFC 9449 §5
+	default:
+		return oauth.Bearer
+	}
 }
 
 func (b *Broker) begin(kind event.Kind, in *oauth.TokenRequest) *request {
@@ -82,6 +96,7 @@ func (r *request) run(ctx context.Context, steps []step) error {
 		return nil
 	}
 	refusal := oauth.AsError(err)
+	r.event.Audits = refusal.Audits
 	r.event.Refuse(refusal)
 	// P26: before a client is known, anybody could fill the journal. What was used twice is revoked, whoever brought it: that is an act.
 	if r.event.Known || refusal.Reason == oauth.ReasonReuse {
@@ -186,6 +201,19 @@ func (r *request) limitRequester(context.Context) error {
 	return r.limited(r.limits.Client, r.client.ID)
 }
 
+// prove holds the request to its proof of possession, if it brought one or its client always has to (RFC 9449 §5).
+func (r *request) prove(context.Context) error {
+	proof, err := r.proofs.Check(r.in.DPoP, dpop.Want{Method: r.in.Method, URL: r.in.URL, Now: r.in.Now})
+	if err != nil {
+		return err
+	}
+	if proof.Key == "" && r.client != nil && r.client.Spec.DPoPBoundAccessTokens {
+		return dpop.Missing()
+	}
+	r.in.Proof = proof
+	return nil
+}
+
 func (r *request) authorize(ctx context.Context) (err error) {
 	r.authority, err = r.grant.Authorize(ctx, r.in)
 	return err
@@ -210,7 +238,11 @@ func (r *request) spendOnce(ctx context.Context) error {
 	}
 	err := r.spend.Spend(ctx, once.Upstream, once.Issuer, once.JTI, once.Until)
 	if errors.Is(err, revoke.ErrSpent) {
-		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonReplay).Because(err)
+		code := oauth.CodeInvalidRequest
+		if r.in.GrantType == oauth.GrantJWTBearer { // P27
+			code = oauth.CodeInvalidGrant
+		}
+		return oauth.Deny(code, oauth.ReasonReplay).Because(err)
 	}
 	return notDurable(err)
 }
@@ -234,6 +266,14 @@ func (r *request) journalIssued(ctx context.Context) error {
 	e.ClientID, e.Upstream, e.Rule = a.ClientID(), a.Upstream().Name, a.RuleID()
 	e.Audiences, e.Scopes, e.Parents, e.TokenType = a.Audiences(), a.Scopes(), a.Parents(), issuedShort(a.IssuedType())
 	e.TokenID, e.KeyID, e.Issued, e.Expires = r.minted.JTI, r.minted.KeyID, r.minted.IssuedAt, r.minted.Expires
+	e.Audits, e.Bound, e.IDTokenID = a.Audits(), a.Confirmed() != "", r.minted.IDTokenJTI
+	for actor := a.Act(); actor != nil; actor = actor.Act {
+		name, err := r.record.Subject(ctx, actor.Subject)
+		if err != nil {
+			return notDurable(err)
+		}
+		e.Actors = append(e.Actors, name)
+	}
 	var err error
 	if e.Subject, err = r.record.Subject(ctx, a.Subject()); err != nil {
 		return notDurable(err)
@@ -242,10 +282,16 @@ func (r *request) journalIssued(ctx context.Context) error {
 }
 
 func issuedShort(tokenType string) string {
-	if tokenType == oauth.TypeJWT {
+	switch tokenType {
+	case oauth.TypeJWT:
 		return oauth.ShortJWT
+	case oauth.TypeIDToken:
+		return oauth.ShortIDToken
+	case oauth.TypeIDJAG:
+		return oauth.ShortIDJAG
+	default:
+		return oauth.ShortAccessToken
 	}
-	return oauth.ShortAccessToken
 }
 
 // notDurable refuses where a record or a line may be lost: whether it was written or not, nothing is issued on it.

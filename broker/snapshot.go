@@ -65,8 +65,15 @@ func compile(c Config, p parts, bad, warn Report) *snapshot {
 	policyClients := make([]rules.Client, len(c.Clients))
 	for i, cl := range c.Clients {
 		policyClients[i] = rules.Client{ID: cl.ID, Public: cl.Public}
+		if known, ok := s.clients.Lookup(cl.ID); ok {
+			policyClients[i].IDTokenAlg = known.IDTokenAlg()
+		}
 	}
-	s.policy = policy.Compile(rules.Options{Rules: c.Exchange, Upstreams: known, Clients: policyClients, AccessTTL: *c.Tokens.AccessTTL, Leeway: *c.Leeway}, bad)
+	servers := make([]policy.ResourceServer, len(c.ResourceServers))
+	for i, r := range c.ResourceServers {
+		servers[i] = policy.ResourceServer(r)
+	}
+	s.policy = policy.Compile(rules.Options{Rules: c.Exchange, Upstreams: known, Clients: policyClients, AccessTTL: *c.Tokens.AccessTTL, Leeway: *c.Leeway, ActDepth: *c.Tokens.ActDepth}, bad, servers...)
 	return s
 }
 

@@ -252,3 +252,9 @@ func (s *Set) Close() {
 		}
 	}
 }
+
+// Introspector is the upstream of that name, if it vouches for opaque tokens.
+func (s *Set) Introspector(name string) (Introspector, bool) {
+	up, ok := any(s.byName[name]).(Introspector)
+	return up, ok
+}

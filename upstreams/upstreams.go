@@ -29,6 +29,7 @@ const (
 	PurposeLogin            // ID token at the end of a login attempt
 	PurposeActor            // actor token of an exchange
 	PurposeClient           // a workload's token as client credential
+	PurposeGrant            // assertion of the JWT authorization grant (RFC 7523 §2.1), an ID-JAG among them
 )
 
 // Want says what a token must be good for.
@@ -66,4 +67,18 @@ type Identity struct {
 	Typ             string // normalised typ, empty when absent
 	HasActor        bool   // the token has act
 	HasMayAct       bool   // the token has may_act
+
+	Actors    []string       // broker subjects of the token's chain of actors (act), the current one first; nil: none
+	MayAct    map[string]any // members of may_act, as they are; nil: none
+	Confirmed string         // cnf.jkt, the thumbprint of the key that the token is bound to; "" for none
+	ClientID  string         // of an ID-JAG: client_id, whom it is for
+	Scopes    []string       // of an ID-JAG: scope
+	Resources []string       // of an ID-JAG: resource; nil: none
+}
+
+// Introspector is the power of upstreams that vouch for their opaque tokens (RFC 7662).
+type Introspector interface {
+	Upstream
+	// Introspect asks the upstream about a token. Errors are those of Verify.
+	Introspect(ctx context.Context, raw string, want Want) (Identity, error)
 }

@@ -22,7 +22,7 @@ func (g clientCredentials) Authorize(_ context.Context, req *oauth.TokenRequest)
 		return policy.Authority{}, err
 	}
 	req.Seen = oauth.Seen{Subject: req.Requester.ClientID, Targets: targets}
-	d, err := g.policy.ForClient(&req.Requester, targets, req.Form.Get(oauth.ParamScope), req.Now)
+	d, err := g.policy.ForClient(&req.Requester, targets, req.Form.Get(oauth.ParamScope), req.Proof, req.Now)
 	if err != nil {
 		return policy.Authority{}, err
 	}

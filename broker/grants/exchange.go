@@ -9,7 +9,6 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/rules"
-	"fedbroker/mappers"
 	"fedbroker/upstreams/jose"
 )
 
@@ -37,31 +36,42 @@ type attempt struct {
 	exchange
 	req       *oauth.TokenRequest
 	params    parameters
-	token     jose.Unverified
-	claims    map[string]any // of an external token, verified, before mapping
-	subject   rules.Subject
+	subject   presented
+	actor     presented // zero: none came
 	decision  policy.Decision
 	authority policy.Authority
+}
+
+// step is one step of a grant, named for the trace.
+type step struct {
+	name string
+	take func(*attempt, context.Context) error
 }
 
 // Authorize takes the steps in the order in which the contract judges them (P27): an earlier failure hides a later one.
 func (x exchange) Authorize(ctx context.Context, req *oauth.TokenRequest) (policy.Authority, error) {
 	a := attempt{exchange: x, req: req}
-	for _, step := range [...]struct {
-		name string
-		take func(*attempt, context.Context) error
-	}{
-		{"requester", (*attempt).admit},
-		{"parameters", (*attempt).readParameters},
-		{"tokens", (*attempt).parseTokens},
-		{"verification", (*attempt).verifySubject},
-		{"target", (*attempt).reachTarget},
-		{"mapping", (*attempt).mapSubject},
-		{"rules", (*attempt).applyRules},
-		{"authority", (*attempt).combine},
-	} {
-		err := step.take(&a, ctx)
-		a.Trace.step(step.name, err)
+	if req.Form.Get(oauth.ParamRequestedTokenType) == oauth.TypeIDJAG {
+		return a.take(ctx, idJAGSteps)
+	}
+	return a.take(ctx, exchangeSteps)
+}
+
+var exchangeSteps = []step{
+	{"requester", (*attempt).admit},
+	{"parameters", (*attempt).readParameters},
+	{"tokens", (*attempt).parseTokens},
+	{"verification", (*attempt).verifyTokens},
+	{"target", (*attempt).reachTarget},
+	{"mapping", (*attempt).mapTokens},
+	{"rules", (*attempt).applyRules},
+	{"authority", (*attempt).combine},
+}
+
+func (a *attempt) take(ctx context.Context, steps []step) (policy.Authority, error) {
+	for _, s := range steps {
+		err := s.take(a, ctx)
+		a.Trace.step(s.name, err)
 		if err != nil {
 			return policy.Authority{}, err
 		}
@@ -81,35 +91,21 @@ func (a *attempt) readParameters(context.Context) (err error) {
 // parseTokens reads both tokens; nothing is verified yet.
 func (a *attempt) parseTokens(context.Context) error {
 	var err error
-	if a.token, err = a.parse(a.params.subjectToken, a.params.subjectType); err != nil || a.params.actorToken == "" {
+	if a.subject, err = a.parse(roleSubject, a.params.subjectToken, a.params.subjectType); err != nil || a.params.actorToken == "" {
 		return err
 	}
-	_, err = a.parse(a.params.actorToken, a.params.actorType) // that no rule takes an actor is the policy's to say
-	return err
-}
-
-// parse reads one token and holds it to what needs neither key nor clock.
-func (a *attempt) parse(raw, declared string) (jose.Unverified, error) {
-	t, err := jose.Parse(raw)
-	if err != nil {
-		return t, invalid(oauth.ReasonToken, err)
+	if a.actor, err = a.parse(roleActor, a.params.actorToken, a.params.actorType); err != nil {
+		return err
 	}
-	if own := t.UnverifiedIssuer() == a.Issuer; !agrees(declared, t, own) {
-		return t, invalid(oauth.ReasonTokenClass, fmt.Errorf("declared type %s disagrees with class %s, own: %t", declared, t.Class(), own))
+	if a.actor.id() == a.subject.id() {
+		return invalid(oauth.ReasonTokenReused, errors.New("one token as subject and as actor"))
 	}
-	// A signature can be changed into another one that verifies: one token is what has one signing input (P14, P24).
-	if t.TokenID() == a.req.Requester.CredentialTokenID {
-		return t, invalid(oauth.ReasonTokenReused, errors.New("the token is the client's credential, too"))
-	}
-	if t.Has(jose.MarkerConfirmation) { // P25: without a proof of possession here, a bound token is nobody's to present
-		return t, invalid(oauth.ReasonConfirmation, errors.New("the token is sender-constrained"))
-	}
-	return t, nil
+	return nil
 }
 
 // reachTarget comes before any condition: what rules say of subjects is not for those who reach the target by none.
 func (a *attempt) reachTarget(context.Context) error {
-	if !a.Policy.Reaches(&a.req.Requester, a.params.targets) {
+	if !a.Policy.Reaches(&a.req.Requester, a.params.targets, a.params.requestedType) {
 		return oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget).Because(fmt.Errorf("no rule takes %s to %q", a.requester(), a.params.targets))
 	}
 	return nil
@@ -123,32 +119,15 @@ func (a *attempt) requester() string {
 	return "client " + a.req.Requester.ClientID
 }
 
-// mapSubject makes an identity a principal. A chain that refuses or fails is a condition that does not hold.
-func (a *attempt) mapSubject(context.Context) error {
-	if a.subject.Own {
-		return nil
-	}
-	chain := a.Chains[a.subject.Upstream]
-	if chain == nil {
-		return fmt.Errorf("grants: no chain for upstream %s", a.subject.Upstream)
-	}
-	result, err := chain.Run(a.claims, a.Trace.mapping())
-	if err != nil {
-		if refused, ok := errors.AsType[*mappers.RefusedError](err); ok {
-			return invalid(oauth.ReasonRequire, refused)
-		}
-		return invalid(oauth.ReasonMapping, err)
-	}
-	a.subject.Claims, a.subject.Principal, a.subject.Made = result.View, result.Principal, result.Made
-	return nil
-}
-
 func (a *attempt) applyRules(context.Context) (err error) {
-	a.decision, err = a.Policy.Decide(&rules.Request{
-		Subject: &a.subject, Requester: &a.req.Requester,
-		Targets: a.params.targets, Scope: a.req.Form.Get(oauth.ParamScope), TokenType: a.params.requestedType,
-		Actor: a.params.actorToken != "", Now: a.req.Now,
-	}, a.Trace.rules())
+	in := rules.Request{
+		Subject: &a.subject.as, Requester: &a.req.Requester, Proof: a.req.Proof,
+		Targets: a.params.targets, Scope: a.req.Form.Get(oauth.ParamScope), TokenType: a.params.requestedType, Now: a.req.Now,
+	}
+	if a.actor.raw != "" {
+		in.Actor = &a.actor.as
+	}
+	a.decision, err = a.Policy.Decide(&in, a.Trace.rules())
 	return err
 }
 

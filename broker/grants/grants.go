@@ -25,11 +25,13 @@ type Grant interface {
 // Selector finds the upstream that speaks for a token (P10). It touches no network.
 type Selector interface {
 	Select(unverifiedIssuer string, unverifiedAudience []string) (upstreams.Upstream, bool)
+	Introspector(name string) (upstreams.Introspector, bool)
 }
 
-// Opener verifies access tokens of our own, revocation included.
+// Opener verifies tokens of our own, revocation included.
 type Opener interface {
 	OpenAccess(t jose.Unverified, now time.Time) (token.Own, error)
+	OpenID(t jose.Unverified, now time.Time) (token.Own, error)
 }
 
 // Checker knows what is revoked.
@@ -51,9 +53,11 @@ type Deps struct {
 
 // Table is the grants that are served, by their wire names.
 func Table(d Deps) map[string]Grant {
+	x := newExchange(d)
 	table := map[string]Grant{
 		oauth.GrantClientCredentials: clientCredentials{policy: d.Policy},
-		oauth.GrantTokenExchange:     newExchange(d),
+		oauth.GrantTokenExchange:     x,
+		oauth.GrantJWTBearer:         jwtBearer{x},
 	}
 	if d.Logins.Sessions != nil {
 		table[oauth.GrantAuthorizationCode] = authorizationCode{login{d}}

@@ -13,6 +13,7 @@ type parameters struct {
 	actorToken, actorType     string
 	requestedType             string // "" leaves it to the rule
 	targets                   []string
+	resources                 []string // of the targets, those asked for as resource
 }
 
 func readParameters(f oauth.Form) (parameters, error) {
@@ -40,6 +41,7 @@ func readParameters(f oauth.Form) (parameters, error) {
 	}
 	var err error
 	p.targets, err = oauth.Targets(f)
+	p.resources = f.All(oauth.ParamResource)
 	return p, err
 }
 
@@ -52,10 +54,10 @@ func accepted(tokenType string) bool {
 	return false
 }
 
-// issued tells the token types that may be asked for; a rule may list id_token, but it is not served.
+// issued tells the token types that may be asked for.
 func issued(tokenType string) bool {
 	switch tokenType {
-	case "", oauth.TypeAccessToken, oauth.TypeJWT:
+	case "", oauth.TypeAccessToken, oauth.TypeJWT, oauth.TypeIDToken, oauth.TypeIDJAG:
 		return true
 	}
 	return false

@@ -14,80 +14,137 @@ import (
 	"fedbroker/upstreams/jose"
 )
 
-// verifySubject goes one of two ways, by the token's issuer alone.
-func (a *attempt) verifySubject(ctx context.Context) error {
-	if a.token.UnverifiedIssuer() == a.Issuer {
-		return a.openOwn()
-	}
-	return a.verifyExternal(ctx)
-}
-
 // verifyExternal has the one upstream verify the token that the policy knows for its issuer and audience: any other is refused without a
 // look at the network.
-func (a *attempt) verifyExternal(ctx context.Context) error {
-	q := &a.req.Requester
-	up, found := a.Upstreams.Select(a.token.UnverifiedIssuer(), a.token.UnverifiedAudience())
-	if !found || !a.Policy.KnowsUpstream(up.Name()) {
+func (a *attempt) verifyExternal(ctx context.Context, p *presented) error {
+	q, known := &a.req.Requester, a.Policy.KnowsUpstream
+	if p.role == roleActor {
+		known = a.Policy.KnowsActor
+	}
+	up, found := a.Upstreams.Select(p.token.UnverifiedIssuer(), p.token.UnverifiedAudience())
+	if !found || !known(up.Name()) {
 		return invalid(oauth.ReasonTokenIssuer, errors.New("no rule takes tokens of this issuer and audience"))
 	}
-	if q.Anonymous && len(a.token.UnverifiedAudience()) != 1 { // P21; the verified one is the same
+	if q.Anonymous && len(p.token.UnverifiedAudience()) != 1 { // P21; the verified one is the same
 		return invalid(oauth.ReasonTokenAudience, errors.New("anonymous, and the token has not exactly one audience"))
 	}
-	if err := a.lasts(false); err != nil {
+	if err := a.lasts(p, false); err != nil {
 		return err
 	}
-	id, err := up.Verify(ctx, a.token, upstreams.Want{
-		Purpose: upstreams.PurposeExchange, Requester: q.ClientID, Now: a.req.Now, Claims: a.reads[up.Name()],
+	id, err := up.Verify(ctx, p.token, upstreams.Want{
+		Purpose: p.role.purpose, Requester: q.ClientID, Now: a.req.Now, Claims: a.reads[up.Name()],
 	})
 	if err != nil {
 		return upstreamError(err)
 	}
-	a.claims = id.Claims
-	a.subject = rules.Subject{
-		Upstream: id.Upstream, UpstreamIssuer: id.Issuer, UpstreamSubject: id.Subject, Sub: id.BrokerSubject,
-		Issuer: id.Issuer, Audiences: id.Audiences, IssuedAt: id.IssuedAt, Expires: id.Expires, AuthTime: id.AuthTime,
-		ACR: id.ACR, AMR: id.AMR, JTI: id.JTI, Delegated: id.HasActor || id.HasMayAct,
-		Facts: revoke.Facts{TokenID: id.TokenID, Subject: id.BrokerSubject, Upstream: id.Upstream},
-	}
-	a.seen()
-	if err := a.subject.Fresh(a.req.Now); err != nil {
+	if err := a.identify(p, &id); err != nil {
 		return err
 	}
-	return revoked(a.Revoked.Check(a.subject.Facts, id.IssuedAt))
+	if p.role == roleAssertion {
+		return a.asAssertion(p, &id)
+	}
+	return nil
 }
 
-// openOwn takes an access token of ours, presented by one whom it was meant for (P11). Our ID tokens could yield an id-jag only, which is
-// not served, and the rest of what we sign is nobody's subject.
-func (a *attempt) openOwn() error {
-	if a.token.Class() != jose.ClassAccessToken {
-		return invalid(oauth.ReasonTokenClass, fmt.Errorf("own token of class %s", a.token.Class()))
+// introspect asks the one upstream that can vouch for an opaque token (P13).
+func (a *attempt) introspect(ctx context.Context, p *presented) error {
+	id, err := p.opaque.Introspect(ctx, p.raw, upstreams.Want{Purpose: p.role.purpose, Requester: a.req.Requester.ClientID, Now: a.req.Now})
+	if err != nil {
+		return upstreamError(err)
 	}
-	q, unverified := &a.req.Requester, a.token.UnverifiedAudience()
+	if a.req.Requester.Anonymous && len(id.Audiences) != 1 { // P21
+		return invalid(oauth.ReasonTokenAudience, errors.New("anonymous, and the token has not exactly one audience"))
+	}
+	return a.identify(p, &id)
+}
+
+// identify makes what an upstream verified a subject, unless something that it descends from is revoked.
+func (a *attempt) identify(p *presented, id *upstreams.Identity) error {
+	p.claims = id.Claims
+	p.as = rules.Subject{
+		Upstream: id.Upstream, UpstreamIssuer: id.Issuer, UpstreamSubject: id.Subject, Sub: id.BrokerSubject,
+		Issuer: id.Issuer, Audiences: id.Audiences, IssuedAt: id.IssuedAt, Expires: id.Expires, AuthTime: id.AuthTime,
+		ACR: id.ACR, AMR: id.AMR, JTI: id.JTI, Confirmed: id.Confirmed,
+		Facts: revoke.Facts{TokenID: id.TokenID, Subject: id.BrokerSubject, Upstream: id.Upstream},
+	}
+	for i := len(id.Actors) - 1; i >= 0; i-- { // outermost first
+		p.as.Act = &rules.Actor{Subject: id.Actors[i], Act: p.as.Act}
+	}
+	var err error
+	if p.as.MayAct, err = mayAct(id.MayAct); err != nil {
+		return err
+	}
+	if err := p.as.Fresh(a.req.Now); err != nil { // before what a stale revocation set could answer 503 to
+		return err
+	}
+	return revoked(a.Revoked.Check(p.as.Facts, id.IssuedAt))
+}
+
+// mayAct reads the claim may_act: a member that is not known could narrow what is not understood, so it refuses (P20).
+func mayAct(claim map[string]any) (*rules.MayAct, error) {
+	if claim == nil {
+		return nil, nil //nolint:nilnil // the token does not say
+	}
+	var m rules.MayAct
+	for name, to := range map[string]*string{"iss": &m.Issuer, "sub": &m.Subject, "client_id": &m.ClientID} {
+		value, present := claim[name]
+		if !present {
+			continue
+		}
+		if *to, present = value.(string); !present || *to == "" {
+			return nil, invalid(oauth.ReasonActor, fmt.Errorf("may_act.%s is no name", name))
+		}
+		delete(claim, name)
+	}
+	if len(claim) > 0 {
+		return nil, invalid(oauth.ReasonActor, errors.New("may_act has a member that is not known"))
+	}
+	return &m, nil
+}
+
+// openOwn takes an access token of ours, presented by one whom it was meant for (P11). An ID token of ours can yield an ID-JAG only (P22), and
+// the rest of what we sign is nobody's subject.
+func (a *attempt) openOwn(p *presented) error {
+	q, unverified := &a.req.Requester, p.token.UnverifiedAudience()
+	idJAG := a.params.requestedType == oauth.TypeIDJAG
+	if want := a.ownClass(idJAG); p.token.Class() != want {
+		return invalid(oauth.ReasonTokenClass, fmt.Errorf("own token of class %s, want %s", p.token.Class(), want))
+	}
 	if !names(unverified, q) && !isOnly(unverified, a.Issuer) { // before what a stale revocation set could answer 503 to
 		return foreign()
 	}
-	if err := a.lasts(true); err != nil {
+	if err := a.lasts(p, true); err != nil {
 		return err
 	}
-	own, err := a.Own.OpenAccess(a.token, a.req.Now)
+	open := a.Own.OpenAccess
+	if idJAG {
+		open = a.Own.OpenID
+	}
+	own, err := open(p.token, a.req.Now)
 	if err != nil {
 		return err
 	}
 	if !names(own.Audience, q) && !(isOnly(own.Audience, a.Issuer) && !q.Anonymous && own.ClientID == q.ClientID) {
 		return foreign()
 	}
-	if own.HasConfirmation {
-		return invalid(oauth.ReasonConfirmation, errors.New("own token is sender-constrained"))
-	}
-	a.subject = rules.Subject{
-		Own: true, Upstream: own.UpstreamName, UpstreamIssuer: own.UpstreamIssuer, UpstreamSubject: own.UpstreamSubject,
+	p.as = rules.Subject{
+		Own: true, IDToken: idJAG, Upstream: own.UpstreamName, UpstreamIssuer: own.UpstreamIssuer, UpstreamSubject: own.UpstreamSubject,
 		Sub: own.Subject, ClientID: own.ClientID, Issuer: a.Issuer, Claims: own.Claims, Principal: own.Claims, Made: released(own.Claims),
 		Scopes: own.Scopes, Audiences: own.Audience,
 		IssuedAt: own.IssuedAt, Expires: own.Expires, OriginExpires: own.OriginExpires, AuthTime: own.AuthTime,
-		ACR: own.ACR, AMR: own.AMR, JTI: own.JTI, Facts: own.Facts, Delegated: own.HasActor || own.HasMayAct,
+		ACR: own.ACR, AMR: own.AMR, JTI: own.JTI, Facts: own.Facts, Confirmed: own.Confirmed, Act: own.Act,
 	}
-	a.seen()
-	return a.subject.Fresh(a.req.Now)
+	if own.HasMayAct { // none of ours has one
+		p.as.MayAct = &rules.MayAct{}
+	}
+	return nil
+}
+
+func (a *attempt) ownClass(idJAG bool) jose.Class {
+	if idJAG {
+		return jose.ClassJWT
+	}
+	return jose.ClassAccessToken
 }
 
 func foreign() error {
@@ -96,8 +153,8 @@ func foreign() error {
 
 // lasts refuses a token with too little life left (P18) before anybody is asked about it: that needs no key, so a 503 must not hide it
 // (P27). Nothing is verified yet; a time that is absent or none is left to the verification, after which Fresh judges again.
-func (a *attempt) lasts(own bool) error {
-	claims := a.token.UnverifiedClaims()
+func (a *attempt) lasts(p *presented, own bool) error {
+	claims := p.token.UnverifiedClaims()
 	expires, err := claims.Time("exp")
 	if err != nil {
 		return nil //nolint:nilerr // see above
@@ -107,12 +164,6 @@ func (a *attempt) lasts(own bool) error {
 		s.OriginExpires, _ = claims.Time("origin_exp")
 	}
 	return s.Fresh(a.req.Now)
-}
-
-// seen notes the verified subject for the journal.
-func (a *attempt) seen() {
-	s := &a.req.Seen
-	s.Upstream, s.Subject, s.TokenID = a.subject.Upstream, a.subject.Sub, a.subject.Facts.TokenID
 }
 
 // names tells whether an audience holds the requester, by its client id or one of its identifiers.

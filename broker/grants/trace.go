@@ -9,7 +9,8 @@ import (
 // and costs nothing. It holds claims, so it is not for logs.
 type Trace struct {
 	Steps   []Step
-	Mapping mappers.Trace
+	Mapping mappers.Trace // of the subject token
+	Actor   mappers.Trace // of the actor token
 	Policy  rules.Trace
 }
 
@@ -25,11 +26,15 @@ func (t *Trace) step(name string, err error) {
 	}
 }
 
-func (t *Trace) mapping() *mappers.Trace {
-	if t == nil {
+func (t *Trace) mapping(r role) *mappers.Trace {
+	switch {
+	case t == nil:
 		return nil
+	case r == roleActor:
+		return &t.Actor
+	default:
+		return &t.Mapping
 	}
-	return &t.Mapping
 }
 
 func (t *Trace) rules() *rules.Trace {

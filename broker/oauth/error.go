@@ -118,6 +118,7 @@ type Error struct {
 	Status     int           // HTTP status; 0 is the code's own
 	RetryAfter time.Duration // of a temporarily_unavailable
 	DPoPNonce  string        // to be used in the next proof (RFC 9449 §8); "" for none
+	Audits     []string      // rules in mode audit that would have allowed it
 	cause      error
 }
 

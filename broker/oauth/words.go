@@ -21,6 +21,7 @@ const (
 	ShortAccessToken = "access_token"
 	ShortJWT         = "jwt"
 	ShortIDToken     = "id_token"
+	ShortIDJAG       = "id_jag"
 )
 
 // Values of token_type in an answer (RFC 6749 §7.1, RFC 9449 §5, RFC 8693 §2.2.1).

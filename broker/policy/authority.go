@@ -5,6 +5,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 )
 
 // Authority is what one token may say. Only Combine makes one; minting takes nothing else. What its getters return is not to be written.
@@ -22,6 +23,10 @@ type Authority struct {
 	tokenType               string
 	once                    Spend
 	id                      *IDToken
+	act                     *rules.Actor
+	key                     string
+	audits                  []string
+	jag                     *IDJAG
 }
 
 // UpstreamRef is the claim `upstream`; a zero Name is none.
@@ -87,5 +92,20 @@ func (a Authority) Parents() []string { return a.parents }
 // IssuedType is `issued_token_type`, a token type identifier; "" where the answer has none.
 func (a Authority) IssuedType() string { return a.tokenType }
 
+// Act is who acts for the subject, and for whom they did; nil under impersonation (P19, P20).
+func (a Authority) Act() *rules.Actor { return a.act }
+
+// Confirmed is the thumbprint of the key that the token is bound to, `cnf.jkt` (RFC 9449 §6.1); "" for a bearer token.
+func (a Authority) Confirmed() string { return a.key }
+
+// Audits are the rules in mode audit that would have decided in place of RuleID.
+func (a Authority) Audits() []string { return a.audits }
+
 // Spend is what has to be spent before the token is minted, if anything.
 func (a Authority) Spend() (Spend, bool) { return a.once, a.once.JTI != "" }
+
+// WithoutType is the same Authority for a grant whose answers name no issued_token_type.
+func (a Authority) WithoutType() Authority {
+	a.tokenType = ""
+	return a
+}

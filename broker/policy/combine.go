@@ -14,7 +14,7 @@ import (
 
 // ForClient decides what a client may have for itself (client_credentials): its own registration bounds it. The error is an
 // *oauth.Error: invalid_target for an audience beyond it, or for none requested of several.
-func (p *Policy) ForClient(q *oauth.Requester, targets []string, scopes string, now time.Time) (Decision, error) {
+func (p *Policy) ForClient(q *oauth.Requester, targets []string, scopes string, proof oauth.Proof, now time.Time) (Decision, error) {
 	if q.Public || q.Anonymous || q.ClientID == "" { // RFC 6749 §4.4: confidential clients only
 		return Decision{}, oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed)
 	}
@@ -28,7 +28,7 @@ func (p *Policy) ForClient(q *oauth.Requester, targets []string, scopes string, 
 	if len(targets) == 0 {
 		targets = q.Audiences
 	}
-	return Decision{requester: q, scope: scopes, now: now, bound: bound, audiences: targets}, nil
+	return Decision{requester: q, scope: scopes, proof: proof, now: now, bound: bound, audiences: targets}, nil
 }
 
 // Combine makes the Authority of a decision: the meet of subject, requester, rule and request, never above any of them. It is the only
@@ -41,6 +41,7 @@ func Combine(d Decision) (Authority, error) {
 		rule: d.bound.ID, tokenType: d.tokenType,
 		audiences: slices.Clone(d.audiences),
 		issued:    d.now.Truncate(time.Second),
+		audits:    d.audits,
 	}
 	if d.requester.Anonymous {
 		a.client = anonymousPrefix + d.bound.ID
@@ -50,7 +51,7 @@ func Combine(d Decision) (Authority, error) {
 	if d.subject == nil {
 		a.subject = d.requester.ClientID
 	}
-	for _, step := range [...]func(*Authority) error{d.lifetime, d.lineage, d.identity, d.scopes, d.spend, d.idToken} {
+	for _, step := range [...]func(*Authority) error{d.constraint, d.lifetime, d.lineage, d.identity, d.delegation, d.scopes, d.spend, d.idToken, d.idJAG} {
 		if err := step(&a); err != nil {
 			return Authority{}, err
 		}
@@ -61,15 +62,16 @@ func Combine(d Decision) (Authority, error) {
 // anonymousPrefix cannot begin a client id: those hold no colon.
 const anonymousPrefix = "anonymous:"
 
-// scopes is the request within the image of the subject's scopes under the rule's map (P17). A scope that the subject lacks adds nothing.
+// scopes is the request within the image of the subject's scopes under the rule's map (P17). A scope that the subject lacks adds nothing. An ID
+// token has no scopes, so neither has one that is issued, and what an ID-JAG may name is the resource server's list alone.
 func (d Decision) scopes(a *Authority) error {
 	requested, err := oauth.ParseScope(d.scope)
-	if err != nil {
+	if err != nil || d.tokenType == oauth.TypeIDToken {
 		return err
 	}
 	allowed := make([]string, 0, len(d.bound.Scopes))
 	for _, s := range d.bound.Scopes {
-		if d.subject == nil || !d.subject.Own || intersects(s.From, d.subject.Scopes) {
+		if d.subject == nil || d.jag != nil || !d.subject.Own && !d.subject.Scoped || intersects(s.From, d.subject.Scopes) {
 			allowed = append(allowed, s.Name)
 		}
 	}
@@ -108,15 +110,27 @@ func (d Decision) lifetime(a *Authority) error {
 	if s.Own || !d.bound.Outlive {
 		a.expires = earlier(a.expires, s.Expires)
 	}
-	if s.Own { // a chain begins with its first own token; no descendant passes that one's exp
-		a.origin = s.OriginExpires
-		if a.origin.IsZero() {
-			a.origin = s.Expires
+	if d.actor != nil { // the actor's own token is above the result as much as the subject's
+		if err := d.actor.Fresh(d.now); err != nil {
+			return err
 		}
-		a.expires = earlier(a.expires, a.origin)
+		a.expires = earlier(a.expires, d.actor.Expires)
+	}
+	for _, ancestor := range [...]*rules.Subject{s, d.actor} {
+		if ancestor == nil || !ancestor.Own {
+			continue
+		}
+		origin := ancestor.OriginExpires // a chain begins with its first own token; no descendant passes that one's exp
+		if origin.IsZero() {
+			origin = ancestor.Expires
+		}
+		a.expires = earlier(a.expires, origin)
+		if a.origin.IsZero() || origin.Before(a.origin) {
+			a.origin = origin
+		}
 	}
 	a.expires = a.expires.Truncate(time.Second)
-	if !s.Own {
+	if a.origin.IsZero() {
 		a.origin = a.expires
 	}
 	if left := a.expires.Sub(a.issued); left < rules.MinLife {
@@ -196,23 +210,57 @@ func (d Decision) lineage(a *Authority) error {
 		a.lin = own
 		return nil
 	}
-	ancestry, err := d.subject.Facts.Ancestry(d.subject.IssuedAt)
-	if err == nil {
-		a.lin, err = revoke.Union(ancestry, own)
+	a.lin = own
+	for _, parent := range [...]*rules.Subject{d.subject, d.actor} {
+		if parent == nil {
+			continue
+		}
+		ancestry, err := parent.Facts.Ancestry(parent.IssuedAt)
+		if err == nil {
+			a.lin, err = revoke.Union(a.lin, ancestry)
+		}
+		if err != nil {
+			return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonLineage).Because(err)
+		}
+		a.parents = append(a.parents, parent.Facts.TokenID)
 	}
-	if err != nil {
-		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonLineage).Because(err)
+	return nil
+}
+
+// constraint binds the result to the key that the requester proved. A bound subject never yields a bearer token (P25): the rules
+// refused one without a proof already, and this is the last place to.
+func (d Decision) constraint(a *Authority) error {
+	a.key = d.proof.Key
+	for _, s := range [...]*rules.Subject{d.subject, d.actor} {
+		if s != nil && s.Confirmed != "" && a.key == "" {
+			return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonConfirmation).Because(errors.New("a bound token would become a bearer token"))
+		}
 	}
-	a.parents = []string{d.subject.Facts.TokenID}
+	return nil
+}
+
+// delegation puts the actor before those that acted already (P20). The rules saw to it that there is one exactly where the rule is delegation.
+func (d Decision) delegation(a *Authority) error {
+	if d.subject == nil {
+		return nil
+	}
+	switch {
+	case (d.actor != nil) != d.bound.Delegation:
+		return errors.New("policy: an actor under impersonation, or none under delegation")
+	case d.actor != nil:
+		a.act = &rules.Actor{Subject: d.actor.Sub, ClientID: d.actor.ClientID, Act: d.subject.Act}
+	case d.subject.Act != nil:
+		return errors.New("policy: a chain of actors that impersonation would drop")
+	}
 	return nil
 }
 
 // spend is the one-shot value that has to be spent before a token is minted (P24); nothing is spent here.
 func (d Decision) spend(a *Authority) error {
-	if !d.bound.SingleUse {
+	s := d.subject
+	if !d.bound.SingleUse && (s == nil || !s.Once) {
 		return nil
 	}
-	s := d.subject
 	if s.JTI == "" {
 		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonReplay).Because(fmt.Errorf("rule %s: a single-use subject without jti", d.bound.ID))
 	}

@@ -28,20 +28,11 @@ type Login struct {
 	Scopes, Audiences []string // granted
 	Scope             string   // the parameter: narrower, or "" for all
 	Targets           []string // resource: of the audiences, or none for all
+	Proof             oauth.Proof
 	Now               time.Time
 
 	IDToken IDToken // issued where the scope has openid
 	IDTTL   time.Duration
-}
-
-// IDToken is what an ID token says beside what the access token of the same login does.
-type IDToken struct {
-	Audience  string // the client
-	Nonce     string // "" for none
-	SessionID string
-	Alg       string
-	Expires   time.Time
-	Claims    map[string]any // released; none is reserved
 }
 
 // Lineage is what a revocation can name of everything that comes of the login.
@@ -76,7 +67,7 @@ func (p *Policy) ForLogin(g *Login) (Decision, error) {
 	if !bound.Covers(targets) {
 		return Decision{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
 	}
-	return Decision{login: g, requester: g.Requester, scope: g.Scope, now: g.Now, bound: bound, audiences: targets}, nil
+	return Decision{login: g, requester: g.Requester, scope: g.Scope, proof: g.Proof, now: g.Now, bound: bound, audiences: targets}, nil
 }
 
 // loginIdentity says who signed in, how and when; nothing of it is refreshed.
@@ -88,23 +79,4 @@ func (d Decision) loginIdentity(a *Authority) {
 		a.upstream = g.Upstream
 	}
 	a.lin, a.parents = g.Lineage(), []string{g.GrantID}
-}
-
-// idToken comes last: the scope decides whether there is one.
-func (d Decision) idToken(a *Authority) error {
-	if d.login == nil || !slices.Contains(a.scopes, oauth.ScopeOpenID) {
-		return nil
-	}
-	id := d.login.IDToken
-	id.Audience, id.Expires = d.requester.ClientID, a.issued.Add(d.login.IDTTL)
-	a.id = &id
-	return nil
-}
-
-// IDToken is the ID token to issue beside the access token, if any.
-func (a Authority) IDToken() (IDToken, bool) {
-	if a.id == nil {
-		return IDToken{}, false
-	}
-	return *a.id, true
 }

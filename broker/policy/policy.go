@@ -10,11 +10,17 @@ import (
 )
 
 // Policy decides by compiled rules. It is immutable and safe for concurrent use.
-type Policy struct{ *rules.Set }
+type Policy struct {
+	*rules.Set
+	servers map[string]ResourceServer // by issuer
+	jag     map[string]bool           // clients that a resource server knows
+}
 
-// Compile judges and compiles the rules; see rules.Compile.
-func Compile(o rules.Options, bad func(path, format string, args ...any)) *Policy {
-	return &Policy{rules.Compile(o, bad)}
+// Compile judges and compiles the rules (see rules.Compile) and the authorization servers that take our ID-JAGs.
+func Compile(o rules.Options, bad func(path, format string, args ...any), servers ...ResourceServer) *Policy {
+	p := &Policy{Set: rules.Compile(o, bad), servers: map[string]ResourceServer{}, jag: map[string]bool{}}
+	p.serve(o.Clients, servers, bad)
+	return p
 }
 
 // Decision is what a rule, or a client's registration, allows for one request: the bounds, and whom they are for. Only this package
@@ -30,6 +36,10 @@ type Decision struct {
 	tokenType string
 	leeway    time.Duration // of the subject's times
 	audits    []string
+	actor     *rules.Subject // nil: nobody acts
+	proof     oauth.Proof    // of the requester
+	idClient  rules.Client   // whom an ID token is for
+	jag       *JAGRequest    // nil: no ID-JAG is asked for
 }
 
 // RuleID is the rule that decided, "" if it was the client's registration.
@@ -48,6 +58,6 @@ func (p *Policy) Decide(in *rules.Request, tr *rules.Trace) (Decision, error) {
 	}
 	return Decision{
 		subject: in.Subject, requester: in.Requester, scope: in.Scope, now: in.Now,
-		bound: m.Rule, audiences: m.Audiences, tokenType: m.TokenType, leeway: m.Leeway, audits: m.Audits,
+		bound: m.Rule, audiences: m.Audiences, tokenType: m.TokenType, leeway: m.Leeway, audits: m.Audits, actor: in.Actor, proof: in.Proof, idClient: m.IDToken,
 	}, nil
 }

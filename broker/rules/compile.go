@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,25 +20,36 @@ func Compile(o Options, bad func(path, format string, args ...any)) *Set {
 	p := &Set{
 		rules:     make([]Rule, len(o.Rules)),
 		candidate: map[candidateKey][]*Rule{}, reach: map[reachKey][]*Rule{},
-		requester: map[string]bool{}, upstream: map[string]expr.Members{},
-		leeway: map[string]time.Duration{"": o.Leeway}, TTL: o.AccessTTL,
+		requester: map[string]bool{}, public: map[string]bool{}, clients: map[string]Client{}, upstream: map[string]expr.Members{}, actor: map[string]bool{}, sources: map[sourceKey][]string{},
+		actDepth: cmp.Or(o.ActDepth, DefaultActDepth),
+		leeway:   map[string]time.Duration{"": o.Leeway}, TTL: o.AccessTTL,
 	}
-	c := compiler{options: o, upstreams: map[string]Upstream{}, clients: map[string]Client{}, ids: map[string]int{}, envs: map[string]*expr.Env{}}
+	c := compiler{options: o, upstreams: map[string]Upstream{}, clients: p.clients, ids: map[string]int{}, envs: map[envKey]*expr.Env{}}
 	for _, u := range o.Upstreams {
 		c.upstreams[u.Name] = u
 		p.leeway[u.Name] = u.Leeway
 	}
 	for _, cl := range o.Clients {
-		c.clients[cl.ID] = cl
+		p.clients[cl.ID] = cl
 	}
 	for i, spec := range o.Rules {
 		at := fmt.Sprintf("exchange[%d].", i)
 		c.bad = func(path, format string, args ...any) { bad(at+path, format, args...) }
 		p.rules[i] = c.rule(i, spec)
-		p.unserved = append(p.unserved, unserved(at, spec)...)
 	}
 	p.index()
+	c.crowds(p, bad)
 	return p
+}
+
+// crowds refuses more rules for one subject, requester and audience than an exchange may have to evaluate.
+func (c *compiler) crowds(p *Set, bad report) {
+	for key, all := range p.candidate {
+		if key.audience != "" && len(all) > maxPerTriple {
+			bad(fmt.Sprintf("exchange[%d].grant.audiences", all[maxPerTriple].position),
+				"want at most %d rules for one upstream, requester and audience, got %d for %q, %q and %q", maxPerTriple, len(all), key.upstream, key.requester, key.audience)
+		}
+	}
 }
 
 // compiler holds what the rules of one policy are judged against.
@@ -46,8 +58,14 @@ type compiler struct {
 	upstreams map[string]Upstream
 	clients   map[string]Client
 	ids       map[string]int
-	envs      map[string]*expr.Env // by upstream; "" for own tokens
-	bad       report               // of the rule at hand
+	envs      map[envKey]*expr.Env
+	bad       report // of the rule at hand
+}
+
+// envKey is what a condition can see: the claims of an upstream's tokens, "" for our own, and an actor.
+type envKey struct {
+	upstream string
+	actor    bool
 }
 
 func (c *compiler) rule(i int, s Spec) Rule {
@@ -59,9 +77,8 @@ func (c *compiler) rule(i int, s Spec) Rule {
 	if s.BoundSubject != "" && s.BoundSubject != boundRefuse && s.BoundSubject != boundAccept {
 		c.bad("bound_subject", "want %s or %s, got %q", boundRefuse, boundAccept, s.BoundSubject)
 	}
-	if s.Actor != nil && s.Actor != actorNone { // delegation: the one refusal of something that is configured well
-		c.bad("actor", "want %s, got an actor: delegation is not served yet", actorNone)
-	}
+	r.bound = s.BoundSubject == boundAccept
+	r.Delegation = s.Actor != nil && *s.Actor != ActorSpec{}
 	if s.Subject == nil {
 		c.bad("subject", "want {upstream: NAME} or {issued: true}, got none")
 	} else {
@@ -77,7 +94,40 @@ func (c *compiler) rule(i int, s Spec) Rule {
 	} else {
 		c.grant(&r, *s.Grant)
 	}
+	if r.Delegation {
+		c.actor(&r, *s.Actor)
+	}
+	if slices.Contains(r.requesters, "") && slices.Contains(r.types, oauth.TypeIDToken) { // P22: azp is the requester
+		c.bad("grant.token_types", "want no %s under requester.anonymous, got it: it names the client that it is issued to", oauth.ShortIDToken)
+	}
 	return r
+}
+
+// actor comes last: its condition sees the subject's claims, too.
+func (c *compiler) actor(r *Rule, s ActorSpec) {
+	u, known := c.upstreams[s.Upstream]
+	switch {
+	case !s.Required:
+		c.bad("actor.required", "want true, or actor: none, got false: no actor is optional")
+	case s.Upstream != "" && !known:
+		c.bad("actor.upstream", "want one of %q, got %q", slices.Sorted(maps.Keys(c.upstreams)), s.Upstream)
+	case s.Upstream != "" && !s.Issued && !u.Exchange: // P11
+		c.bad("actor.upstream", "want an upstream with audiences to exchange from, got %q, which has none", s.Upstream)
+	case s.Upstream == "" && !s.Issued && slices.Contains(r.requesters, ""):
+		c.bad("actor", "want {upstream: NAME} under requester.anonymous, got the requester itself, which is nobody")
+	case s.Issued && slices.Contains(r.requesters, ""): // P21
+		c.bad("actor.issued", "want an upstream's tokens under requester.anonymous, got issued: true")
+	}
+	if !s.Issued && u.Shared { // P29: what pins an owner is a claim, and of an actor conditions see the principal alone
+		c.bad("actor.upstream", "want an upstream whose issuer speaks for nobody else, got %s", s.Upstream)
+	}
+	r.actor = actor{itself: s.Upstream == "" && !s.Issued, own: s.Issued, upstream: s.Upstream}
+	if s.When != "" {
+		r.actor.when = c.when(r, "actor.when", s.When)
+		if s.Issued && s.Upstream == "" && r.actor.when != nil {
+			c.ambiguous("actor.upstream", r.actor.when.Reads().Actor)
+		}
+	}
 }
 
 func (c *compiler) id(i int, id string) {
@@ -117,45 +167,48 @@ func (c *compiler) subject(r *Rule, s SubjectSpec) {
 		c.bad("subject.upstream", "want an upstream with audiences to exchange from, got %q, which has none", s.Upstream)
 	}
 	if s.When != "" {
-		r.when = c.when(r, s.When)
+		r.when = c.when(r, "subject.when", s.When)
 	}
 	if !r.Own && u.Shared && (s.When == "" || r.when != nil && !r.when.PinsOneOf(u.OwnerClaims...)) { // P29
 		c.bad("subject.when", "want a top-level == or in on an owner of the shared issuer of %s, one of %s, got none", u.Name, claimsOf(u.OwnerClaims))
 	}
 	if r.Own && r.Upstream == "" && r.when != nil {
-		c.ambiguous(r.when.Reads())
+		c.ambiguous("subject.upstream", r.when.Reads().Claims, r.when.Reads().Principal)
 	}
 }
 
-func (c *compiler) when(r *Rule, source string) *expr.Program {
-	name := r.Upstream
+// when compiles a condition. Without an actor, naming one could never hold, so it is no word there.
+func (c *compiler) when(r *Rule, path, source string) *expr.Program {
+	key := envKey{r.Upstream, r.Delegation}
 	if r.Own { // an own token's claims are ours, whatever upstream they came from
-		name = ""
+		key.upstream = ""
 	}
-	env := c.envs[name]
+	env := c.envs[key]
 	if env == nil {
+		vars := expr.Claims | expr.Principal | expr.Scopes | expr.Request
+		if key.actor {
+			vars |= expr.Actor
+		}
 		var err error
 		env, err = expr.NewEnv(expr.Options{
-			Vars:         expr.Claims | expr.Principal | expr.Scopes | expr.Request, // without an actor, naming one could never hold
-			ClaimTypes:   mappers.ViewTypes(c.upstreams[name].ClaimTypes),
-			RequestTypes: requestTypes(),
+			Vars: vars, ClaimTypes: mappers.ViewTypes(c.upstreams[key.upstream].ClaimTypes), RequestTypes: requestTypes(),
 		})
 		if err != nil {
-			c.bad("subject.when", "%v", err)
+			c.bad(path, "%v", err)
 			return nil
 		}
-		c.envs[name] = env
+		c.envs[key] = env
 	}
 	program, err := env.Compile(source)
 	if err != nil {
-		c.bad("subject.when", "%v", err)
+		c.bad(path, "%v", err)
 		return nil
 	}
 	return program
 }
 
 // ambiguous refuses a claim that more than one upstream owns, where the rule does not say whose it means (P5).
-func (c *compiler) ambiguous(reads expr.Reads) {
+func (c *compiler) ambiguous(path string, reads ...expr.Members) {
 	emitters := map[string][]string{}
 	for _, u := range c.options.Upstreams {
 		for _, e := range u.Emits {
@@ -165,8 +218,8 @@ func (c *compiler) ambiguous(reads expr.Reads) {
 		}
 	}
 	for _, claim := range slices.Sorted(maps.Keys(emitters)) {
-		if from := emitters[claim]; len(from) > 1 && (reads.Claims.Has(claim) || reads.Principal.Has(claim)) {
-			c.bad("subject.upstream", "want the upstream whose %s the condition reads, one of %q, got none", claim, from)
+		if from := emitters[claim]; len(from) > 1 && slices.ContainsFunc(reads, func(m expr.Members) bool { return m.Has(claim) }) {
+			c.bad(path, "want the upstream whose %s the condition reads, one of %q, got none", claim, from)
 		}
 	}
 }
@@ -202,24 +255,7 @@ func (c *compiler) requester(r *Rule, s RequesterSpec) {
 			c.bad(path, "want each client once, got %q again", id)
 		}
 	}
-	r.requesters = oauth.Unique(s.Clients)
-}
-
-// unserved lists what a well-formed rule says and nothing serves yet.
-func unserved(at string, s Spec) (all []string) {
-	if s.Mode == modeAudit {
-		all = append(all, at+"mode: "+modeAudit)
-	}
-	if s.BoundSubject == boundAccept {
-		all = append(all, at+"bound_subject: "+boundAccept)
-	}
-	if s.Requester != nil && s.Requester.PublicClients {
-		all = append(all, at+"requester.public_clients: true")
-	}
-	if s.Grant != nil && slices.Contains(s.Grant.TokenTypes, oauth.ShortIDToken) {
-		all = append(all, at+"grant.token_types: "+oauth.ShortIDToken)
-	}
-	return all
+	r.requesters, r.public = oauth.Unique(s.Clients), s.PublicClients
 }
 
 func (c *compiler) grant(r *Rule, s GrantSpec) {

@@ -84,10 +84,6 @@ func TestCompile_Example(t *testing.T) {
 	if got := p.Reads("github").Names; !slices.Equal(got, []string{"ref", "repository_owner_id"}) {
 		t.Errorf("reads: %q", got)
 	}
-	want := []string{"exchange[2].requester.public_clients: true", "exchange[2].grant.token_types: id_token"}
-	if got := p.Unserved(); !slices.Equal(got, want) {
-		t.Errorf("unserved: %q", got)
-	}
 	if got, want := p.rules[2].Scopes, []Scope{{"billing.read", []string{"orders.read"}}, {"plain", []string{"plain"}}}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("scopes: %v, want %v", got, want)
 	}
@@ -155,8 +151,12 @@ func TestCompile_LoadErrors(t *testing.T) {
 		{"bad id", "id", "id: 'a:b'", `exchange[0].id: want 1 to 64 characters of A-Z a-z 0-9 . _ -, got "a:b"`},
 		{"unknown mode", "more", "mode: off", `exchange[0].mode: want enforce or audit, got "off"`},
 		{"unknown bound_subject", "more", "bound_subject: maybe", `exchange[0].bound_subject: want refuse or accept, got "maybe"`},
-		{"P19 an actor", "more", "actor: {required: true}", "exchange[0].actor: want none, got an actor: delegation is not served yet"},
-		{"P19 an actor in words", "more", "actor: required", "exchange[0].actor: want none, got an actor: delegation is not served yet"},
+		{"P19 an optional actor", "more", "actor: {upstream: acme}", "exchange[0].actor.required: want true, or actor: none, got false"},
+		{"P19 an actor of nobody", "more", "actor: {required: true, upstream: nobody}", `exchange[0].actor.upstream: want one of ["acme" "beta" "github" "login-only"], got "nobody"`},
+		{"P11 an actor of an upstream to log in at", "more", "actor: {required: true, upstream: login-only}", "exchange[0].actor.upstream: want an upstream with audiences to exchange from"},
+		{"P29 an actor of a shared issuer", "more", "actor: {required: true, upstream: github}", "exchange[0].actor.upstream: want an upstream whose issuer speaks for nobody else, got github"},
+		{"P19 a condition that does not compile", "more", "actor: {required: true, when: actor.sub ==}", "exchange[0].actor.when: "},
+		{"P5 an actor's groups of whom", "more", `actor: {required: true, issued: true, when: '"x" in actor.groups'}`, "exchange[0].actor.upstream: want the upstream whose groups the condition reads"},
 		{"unknown upstream", "subject", "subject: {upstream: acne}", `exchange[0].subject.upstream: want one of ["acme" "beta" "github" "login-only"], got "acne"`},
 		{"unknown upstream of own tokens", "subject", "subject: {issued: true, upstream: acne}", `exchange[0].subject.upstream: want one of ["acme" "beta" "github" "login-only"], got "acne"`},
 		{"P11 upstream without exchange audiences", "subject", "subject: {upstream: login-only}", `exchange[0].subject.upstream: want an upstream with audiences to exchange from, got "login-only", which has none`},
@@ -218,7 +218,7 @@ func TestCompile_LoadErrorsOfTwoParts(t *testing.T) {
 func TestCompile_AllProblemsAtOnce(t *testing.T) {
 	o := world()
 	o.Rules = rulesOf(t, `
-- {id: "a b", mode: off, subject: {upstream: nobody}, requester: {clients: [nobody]}, actor: {required: true}, grant: {audiences: [], ttl: 1s, token_types: [x]}}
+- {id: "a b", mode: off, subject: {upstream: nobody}, requester: {clients: [nobody]}, actor: {upstream: nobody}, grant: {audiences: [], ttl: 1s, token_types: [x]}}
 - {id: ok, subject: {upstream: github}, grant: {audiences: [a]}}
 `)
 	if got := problems(o); len(got) != 10 {

@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"fedbroker/broker/oauth"
@@ -16,7 +17,8 @@ type Request struct {
 	Targets   []string // audience and resource, one set; empty: the rule's only one
 	Scope     string   // the parameter as sent; "" asks for all that rule and subject allow
 	TokenType string   // requested token type identifier; "" is the first that the rule lists
-	Actor     bool     // an actor token came with it
+	Actor     *Subject // of the actor token; nil: none came
+	Proof     oauth.Proof
 	Now       time.Time
 }
 
@@ -27,6 +29,7 @@ type Match struct {
 	TokenType string        // identifier
 	Leeway    time.Duration // of the subject's times
 	Audits    []string      // rules in mode audit that would have decided instead
+	IDToken   Client        // whom an ID token is for; zero where none is issued
 }
 
 // RuleID is the rule that decided, "" for none.
@@ -46,18 +49,44 @@ func (p *Set) Decide(in *Request, tr *Trace) (Match, error) {
 	if err := p.Admits(*in.Requester); err != nil {
 		return Match{}, err
 	}
-	r, denial := p.apply(in, tr)
-	if r == nil {
-		return Match{}, denial.error(p.Reaches(in.Requester, in.Targets))
+	m, denial := p.apply(in, tr)
+	if m.Rule == nil {
+		return Match{}, denial.error(p.Reaches(in.Requester, in.Targets, in.TokenType))
 	}
+	m.TokenType, m.Leeway = m.Rule.issues(in.TokenType), p.leewayOf(in.Subject)
+	var err error
+	if m.Audiences, err = p.audiences(m.Rule, in, m.TokenType); err == nil && m.TokenType == oauth.TypeIDToken {
+		m.IDToken = p.clients[m.Audiences[0]]
+	}
+	return m, err
+}
+
+// audiences are the targets, or what stands for none: of an ID token the requester itself, else the rule's only audience (P16, P22). The rule
+// decides, so no later one may help.
+func (p *Set) audiences(r *Rule, in *Request, tokenType string) ([]string, error) {
 	audiences := in.Targets
-	if len(audiences) == 0 {
-		if len(r.Audiences) != 1 { // it decides, so no later rule may (P16)
-			return Match{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget).Because(fmt.Errorf("rule %s has several audiences and none was requested", r.ID))
-		}
+	deny := func(format string, args ...any) ([]string, error) {
+		return nil, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget).Because(fmt.Errorf("rule %s: %w", r.ID, fmt.Errorf(format, args...)))
+	}
+	switch {
+	case tokenType == oauth.TypeIDToken && len(audiences) == 0 && !in.Requester.Anonymous:
+		audiences = []string{in.Requester.ClientID}
+	case len(audiences) == 0 && len(r.Audiences) != 1:
+		return deny("several audiences, and none was requested")
+	case len(audiences) == 0:
 		audiences = r.Audiences
 	}
-	return Match{Rule: r, Audiences: audiences, TokenType: r.issues(in.TokenType), Leeway: p.leewayOf(in.Subject)}, nil
+	if tokenType == oauth.TypeIDToken && (len(audiences) != 1 || p.clients[audiences[0]].ID == "") {
+		return deny("an ID token is for exactly one client, got %q", audiences)
+	}
+	if in.Subject.Resources != nil {
+		for _, a := range audiences {
+			if !slices.Contains(in.Subject.Resources, a) {
+				return deny("the assertion is for %q, not for %q", in.Subject.Resources, a)
+			}
+		}
+	}
+	return audiences, nil
 }
 
 func (p *Set) leewayOf(s *Subject) time.Duration {
@@ -68,18 +97,22 @@ func (p *Set) leewayOf(s *Subject) time.Duration {
 }
 
 // apply returns the first rule that applies, or how near the others came.
-func (p *Set) apply(in *Request, tr *Trace) (*Rule, denial) {
-	j := judge{in: in, readsRequest: p.readsRequest}
-	var nearest denial
+func (p *Set) apply(in *Request, tr *Trace) (m Match, nearest denial) {
+	j := judge{in: in, set: p}
 	for r := range p.consider(in, tr != nil) {
 		failed, err := j.rule(r)
-		tr.add(r, failed, err)
-		if failed == ConditionNone {
-			return r, denial{}
+		tr.add(&j, r, failed, err)
+		switch failed {
+		case ConditionNone:
+			m.Rule = r
+			return m, denial{}
+		case ConditionMode:
+			m.Audits = append(m.Audits, r.ID)
 		}
 		nearest.note(r, failed, err)
 	}
-	return nil, nearest
+	nearest.audits = m.Audits
+	return Match{}, nearest
 }
 
 // consider yields, in file order, the rules that can apply by the index; for a trace, all.
@@ -117,6 +150,7 @@ type denial struct {
 	rule   *Rule
 	failed Condition
 	err    error
+	audits []string
 }
 
 func (d *denial) note(r *Rule, failed Condition, err error) {
@@ -130,6 +164,7 @@ func (d denial) error(reached bool) error {
 		return oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
 	}
 	deny := oauth.Deny(oauth.CodeInvalidRequest, d.failed.reason())
+	deny.Audits = d.audits
 	if d.rule == nil {
 		return deny
 	}
@@ -141,7 +176,7 @@ func (d denial) error(reached bool) error {
 
 // rank orders the conditions as they are judged.
 func (c Condition) rank() int {
-	for i, o := range [...]Condition{ConditionRequester, ConditionAudience, ConditionMode, ConditionSubject, ConditionTokenType, ConditionActor, ConditionWhen} {
+	for i, o := range [...]Condition{ConditionRequester, ConditionAudience, ConditionSubject, ConditionTokenType, ConditionBound, ConditionActor, ConditionWhen, ConditionMode} {
 		if c == o {
 			return i
 		}
@@ -153,6 +188,8 @@ func (c Condition) reason() oauth.Reason {
 	switch c {
 	case ConditionTokenType:
 		return oauth.ReasonTokenType
+	case ConditionBound:
+		return oauth.ReasonConfirmation
 	case ConditionActor:
 		return oauth.ReasonActor
 	case ConditionWhen:
@@ -164,35 +201,108 @@ func (c Condition) reason() oauth.Reason {
 
 // judge holds what the conditions of one request share.
 type judge struct {
-	in           *Request
-	readsRequest bool // some condition does
-	activation   *expr.Activation
-	err          error // the input cannot be judged by any expression
+	in         *Request
+	set        *Set
+	activation *expr.Activation
+	err        error // the input cannot be judged by any expression
 }
 
-// rule returns the first condition that fails. An expression that cannot be evaluated does not hold.
+// rule returns the first condition that fails. An expression that cannot be evaluated does not hold. A rule in mode audit is judged like any
+// other, and fails last.
 func (j *judge) rule(r *Rule) (Condition, error) {
 	s := j.in.Subject
 	switch {
-	case !r.names(j.in.Requester):
+	case !r.names(j.in.Requester), j.in.Requester.Public && !r.public: // P21
 		return ConditionRequester, nil
 	case len(j.in.Targets) > 0 && !r.Covers(j.in.Targets):
 		return ConditionAudience, nil
-	case r.audit:
-		return ConditionMode, nil
 	case r.Own != s.Own || r.Upstream != s.Upstream && (r.Upstream != "" || !r.Own):
 		return ConditionSubject, nil
 	case r.issues(j.in.TokenType) == "":
 		return ConditionTokenType, nil
-	case j.in.Actor || s.Delegated: // every rule is impersonation, which knows neither
-		return ConditionActor, nil
-	case r.when == nil:
-		return ConditionNone, nil
 	}
-	if holds, err := j.holds(r.when); !holds {
-		return ConditionWhen, err
+	if err := j.bound(r); err != nil {
+		return ConditionBound, err
+	}
+	if err := j.acts(r); err != nil {
+		return ConditionActor, err
+	}
+	for _, c := range [...]struct {
+		when *expr.Program
+		is   Condition
+	}{{r.actor.when, ConditionActor}, {r.when, ConditionWhen}} {
+		if c.when == nil {
+			continue
+		}
+		if holds, err := j.holds(c.when); !holds {
+			return c.is, err
+		}
+	}
+	if r.audit {
+		return ConditionMode, nil
 	}
 	return ConditionNone, nil
+}
+
+// bound holds a sender-constrained subject to its key, or, where the rule takes it, the requester to one of its own: what comes of it is bound
+// to that (P25). A public client is its key (P21).
+func (j *judge) bound(r *Rule) error {
+	s, proof := j.in.Subject, j.in.Proof
+	switch {
+	case j.in.Requester.Public && (s.Confirmed == "" || !s.Proven):
+		return errPublicUnproven
+	case s.Confirmed == "" || s.Proven && proof.Key != "":
+		return nil
+	case !r.bound:
+		return errBoundSubject
+	case proof.Key == "":
+		return errNoProof
+	}
+	return nil
+}
+
+// acts judges who acts: nobody under impersonation; under delegation the actor that the rule selects, if the subject lets it (P19, P20).
+func (j *judge) acts(r *Rule) error {
+	s, a := j.in.Subject, j.in.Actor
+	switch {
+	case !r.Delegation && (a != nil || s.Act != nil || s.MayAct != nil):
+		return errImpersonation
+	case !r.Delegation:
+		return nil
+	case a == nil:
+		return errNoActor
+	case !r.actor.selects(a, j.in.Requester):
+		return errOtherActor
+	case s.MayAct != nil && !s.MayAct.allows(s, a, j.in.Requester):
+		return errMayAct
+	case s.Act.Depth() >= j.set.actDepth:
+		return errActDepth
+	}
+	return nil
+}
+
+// What the conditions on keys and actors say to the operator.
+var (
+	errPublicUnproven = errors.New("a public client has to prove the key that its subject token is bound to")
+	errBoundSubject   = errors.New("the subject is bound to a key that the requester did not prove")
+	errNoProof        = errors.New("the subject is bound to a key, and the requester proved none of its own")
+	errImpersonation  = errors.New("the rule is impersonation, and there is an actor token, or the subject carries act or may_act")
+	errNoActor        = errors.New("the rule is delegation, and there is no actor token")
+	errOtherActor     = errors.New("the actor token is not one that the rule selects")
+	errMayAct         = errors.New("the subject's may_act does not allow this actor and requester")
+	errActDepth       = errors.New("the chain of actors would be too long")
+)
+
+// selects tells whether the rule takes this actor.
+func (a *actor) selects(s *Subject, q *oauth.Requester) bool {
+	switch {
+	case a.itself:
+		return s.Own && !q.Anonymous && s.Sub == q.ClientID && s.ClientID == q.ClientID
+	case a.own:
+		return s.Own && (a.upstream == "" || a.upstream == s.Upstream)
+	default:
+		return !s.Own && a.upstream == s.Upstream
+	}
 }
 
 func (j *judge) holds(when *expr.Program) (bool, error) {
@@ -216,16 +326,12 @@ func (r *Rule) names(q *oauth.Requester) bool {
 	return false
 }
 
-// issues is the token type that the rule issues for a requested one, "" if none that is served.
+// issues is the token type that the rule issues for a requested one, "" if none.
 func (r *Rule) issues(requested string) string {
 	for _, t := range r.types {
-		if requested != "" && t != requested {
-			continue
+		if requested == "" || t == requested {
+			return t
 		}
-		if t == oauth.TypeIDToken { // listed, but nothing serves it
-			return ""
-		}
-		return t
 	}
 	return ""
 }

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"maps"
+
 	"fedbroker/broker/oauth"
 	"fedbroker/mappers/expr"
 )
@@ -22,11 +24,14 @@ func requestTypes() map[string]expr.Type {
 	}
 }
 
-// input is what conditions see of the request. No rule has an actor, so no condition may name one.
+// input is what conditions see of the request. actor is the current actor alone, never those before it (RFC 8693 §4.1).
 func (j *judge) input() expr.Input {
 	s := j.in.Subject
 	in := expr.Input{Claims: s.Claims, Principal: s.Principal, Scopes: s.Scopes}
-	if j.readsRequest {
+	if j.in.Actor != nil {
+		in.Actor = j.in.Actor.asActor()
+	}
+	if j.set.readsRequest {
 		scopes, err := oauth.ParseScope(j.in.Scope)
 		if err != nil { // Combine refuses it; nothing here may read it
 			scopes = nil
@@ -46,5 +51,17 @@ func values(names []string) []any {
 	for i, n := range names {
 		out[i] = n
 	}
+	return out
+}
+
+// asActor is what conditions see of an actor: of a token of ours its claims, of another's the principal, and in either case sub and upstream
+// as our own tokens have them.
+func (s *Subject) asActor() map[string]any {
+	if s.Own {
+		return s.Claims
+	}
+	out := make(map[string]any, len(s.Principal)+2)
+	maps.Copy(out, s.Principal)
+	out["sub"], out["upstream"] = s.Sub, map[string]any{"name": s.Upstream}
 	return out
 }

@@ -33,7 +33,7 @@ func TestRegression_HalfAnchoredPattern(t *testing.T) {
 // octo-sts: an absent policy allowed everything. An absent part of one does not, either.
 func TestRegression_AbsentPolicyAllows(t *testing.T) {
 	empty := compile(t, "[]")
-	if empty.HasAnonymous() || empty.KnowsUpstream("acme") || empty.Reaches(client("gateway"), nil) || empty.Reaches(client("gateway"), []string{"orders"}) {
+	if empty.HasAnonymous() || empty.KnowsUpstream("acme") || empty.Reaches(client("gateway"), nil, "") || empty.Reaches(client("gateway"), []string{"orders"}, "") {
 		t.Error("a policy of no rules leads somewhere")
 	}
 	if err := empty.Admits(*client("gateway")); oauth.AsError(err).Code != oauth.CodeUnauthorizedClient {

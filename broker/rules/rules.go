@@ -28,8 +28,9 @@ type Upstream struct {
 
 // Client is what the policy has to know of a configured client.
 type Client struct {
-	ID     string
-	Public bool
+	ID         string
+	Public     bool
+	IDTokenAlg string // that ID tokens for it are signed by
 }
 
 // Options are what Compile needs.
@@ -39,20 +40,31 @@ type Options struct {
 	Clients   []Client
 	AccessTTL time.Duration // of rules without a ttl and of client_credentials
 	Leeway    time.Duration // of our own tokens
+	ActDepth  int           // longest chain of actors; 0: DefaultActDepth
 }
+
+// DefaultActDepth is the longest chain of actors where the options name none (P20).
+const DefaultActDepth = 8
+
+// maxPerTriple is how many rules one (subject's upstream, requester, audience) may have: each of them can cost an evaluation.
+const maxPerTriple = 100
 
 // Set is the compiled exchange policy. It is immutable and safe for concurrent use.
 type Set struct {
 	rules        []Rule
 	candidate    map[candidateKey][]*Rule // in file order
 	reach        map[reachKey][]*Rule
+	clients      map[string]Client
 	requester    map[string]bool         // clients that a rule names
+	public       map[string]bool         // public clients that a rule with public_clients names
 	upstream     map[string]expr.Members // what rules read of an external upstream's claims
+	actor        map[string]bool         // upstreams whose tokens a rule takes as actors
+	sources      map[sourceKey][]string  // upstreams whose tokens a requester's rules take
+	actDepth     int
 	leeway       map[string]time.Duration
 	anonymous    bool
 	readsRequest bool          // some condition does
 	TTL          time.Duration // of tokens that no rule bounds
-	unserved     []string
 }
 
 // Rule is one compiled rule. It is not to be written.
@@ -67,12 +79,23 @@ type Rule struct {
 	TTL        time.Duration
 	Outlive    bool // the result may outlive an external subject
 	SingleUse  bool
+	Delegation bool // the result names an actor; else it is impersonation
 
 	position   int
 	when       *expr.Program
+	actor      actor
 	requesters []string // client ids; [""] for an anonymous rule
+	public     bool     // public clients among them, too
+	bound      bool     // takes a subject that is bound to another's key
 	types      []string // token type identifiers
 	audit      bool
+}
+
+// actor selects who acts under a rule of delegation: a token of ours or an upstream's; itself: the requester by a token of its own.
+type actor struct {
+	itself, own bool
+	upstream    string
+	when        *expr.Program
 }
 
 // Scope is one scope that a rule can give; From is never empty where the subject's scopes bound it.
@@ -89,19 +112,32 @@ type candidateKey struct {
 
 type reachKey struct{ requester, audience string }
 
+type sourceKey struct {
+	requester string
+	actor     bool
+}
+
 // index files the rules under their keys.
 func (p *Set) index() {
 	for i := range p.rules {
 		r := &p.rules[i]
-		if r.when != nil {
-			request := r.when.Reads().Request
-			p.readsRequest = p.readsRequest || request.All || len(request.Names) > 0
+		for _, when := range []*expr.Program{r.when, r.actor.when} {
+			if when != nil {
+				request := when.Reads().Request
+				p.readsRequest = p.readsRequest || request.All || len(request.Names) > 0
+			}
+		}
+		if r.Delegation && !r.actor.own && !r.actor.itself {
+			p.actor[r.actor.upstream] = true
 		}
 		if !r.Own {
 			p.upstream[r.Upstream] = join(p.upstream[r.Upstream], r.reads())
 		}
 		for _, requester := range r.requesters {
 			p.requester[requester] = true
+			p.public[requester] = p.public[requester] || r.public
+			p.source(sourceKey{requester, false}, r.Upstream, !r.Own)
+			p.source(sourceKey{requester, true}, r.actor.upstream, r.Delegation && !r.actor.own && !r.actor.itself)
 			for _, audience := range append([]string{""}, r.Audiences...) {
 				c, k := candidateKey{r.Own, r.Upstream, requester, audience}, reachKey{requester, audience}
 				p.candidate[c] = append(p.candidate[c], r)
@@ -110,6 +146,17 @@ func (p *Set) index() {
 		}
 	}
 	p.anonymous = p.requester[""]
+}
+
+func (p *Set) source(key sourceKey, upstream string, external bool) {
+	if external && !slices.Contains(p.sources[key], upstream) {
+		p.sources[key] = append(p.sources[key], upstream)
+	}
+}
+
+// Sources are the upstreams whose tokens the requester's rules take, as subjects or as actors, in file order.
+func (p *Set) Sources(q *oauth.Requester, asActor bool) []string {
+	return p.sources[sourceKey{requesterKey(q), asActor}]
 }
 
 // reads are the subject's claims that the rule reads before mapping.
@@ -132,11 +179,11 @@ func (p *Set) HasAnonymous() bool { return p.anonymous }
 // KnowsUpstream tells whether a rule takes this upstream's tokens as external subjects.
 func (p *Set) KnowsUpstream(name string) bool { _, ok := p.upstream[name]; return ok }
 
+// KnowsActor tells whether a rule takes this upstream's tokens as actors.
+func (p *Set) KnowsActor(name string) bool { return p.actor[name] }
+
 // Reads are the claims of an upstream's tokens that rules read.
 func (p *Set) Reads(upstream string) expr.Members { return p.upstream[upstream] }
-
-// Unserved lists what the rules say and nothing serves yet, one `path: value` each.
-func (p *Set) Unserved() []string { return p.unserved }
 
 // Longest is the longest life that a token of this policy can have.
 func (p *Set) Longest() time.Duration {
@@ -147,22 +194,24 @@ func (p *Set) Longest() time.Duration {
 	return longest
 }
 
-// Admits refuses a requester that no rule names, and public clients, who could prove no possession of the subject: the error is an
-// unauthorized_client.
+// Admits refuses a requester that no rule names, and public clients that no rule takes as such: the error is an unauthorized_client.
 func (p *Set) Admits(r oauth.Requester) error {
+	key := requesterKey(&r)
 	switch {
-	case r.Public:
-		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("client %s is public", r.ClientID))
-	case !p.requester[requesterKey(&r)]:
+	case r.Public && !p.public[key]:
+		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("no rule takes the public client %s", r.ClientID))
+	case !p.requester[key]:
 		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("no rule names client %q", r.ClientID))
 	}
 	return nil
 }
 
 // Reaches tells whether some rule leads this requester to all the targets, whoever the subject is. Without targets a rule with
-// exactly one audience does.
-func (p *Set) Reaches(r *oauth.Requester, targets []string) bool {
-	return slices.ContainsFunc(p.reach[reachKey{requesterKey(r), first(targets)}], func(r *Rule) bool { return r.Covers(targets) })
+// exactly one audience does; or any that issues ID tokens, if one is asked for: that is for the requester itself (P22).
+func (p *Set) Reaches(r *oauth.Requester, targets []string, tokenType string) bool {
+	return slices.ContainsFunc(p.reach[reachKey{requesterKey(r), first(targets)}], func(r *Rule) bool {
+		return r.Covers(targets) || len(targets) == 0 && tokenType == oauth.TypeIDToken && slices.Contains(r.types, tokenType)
+	})
 }
 
 // Covers tells whether the rule gives all the targets; none means its only one.

@@ -1,6 +1,9 @@
 package rules
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Spec is one entry of `exchange` as the configuration writes it. Rules are tried in file order; the first that applies decides.
 type Spec struct {
@@ -9,7 +12,7 @@ type Spec struct {
 	BoundSubject string         `yaml:"bound_subject,omitempty"` // refuse (default) or accept a sender-constrained subject
 	Subject      *SubjectSpec   `yaml:"subject"`                 // required
 	Requester    *RequesterSpec `yaml:"requester"`               // required
-	Actor        any            `yaml:"actor,omitempty"`         // none (default): impersonation
+	Actor        *ActorSpec     `yaml:"actor,omitempty"`         // none (default): impersonation; else delegation (P19)
 	Grant        *GrantSpec     `yaml:"grant"`                   // required
 }
 
@@ -25,6 +28,36 @@ type RequesterSpec struct {
 	Clients       []string `yaml:"clients,omitempty"`
 	PublicClients bool     `yaml:"public_clients,omitempty"`
 	Anonymous     bool     `yaml:"anonymous,omitempty"`
+}
+
+// ActorSpec says who has to act for the subject: the requester itself by a token of its own, unless it selects an upstream's tokens, or ours.
+type ActorSpec struct {
+	Required bool   `yaml:"required"` // true: there is no optional actor
+	Upstream string `yaml:"upstream,omitempty"`
+	Issued   bool   `yaml:"issued,omitempty"`
+	When     string `yaml:"when,omitempty"` // CEL condition; absent: always
+}
+
+// UnmarshalYAML reads the word none, or a mapping.
+func (s *ActorSpec) UnmarshalYAML(construct func(any) error) error {
+	var word string
+	if construct(&word) == nil {
+		if word != actorNone {
+			return fmt.Errorf("want %s or {required: true}, got %q", actorNone, word)
+		}
+		return nil
+	}
+	type mapping ActorSpec // without this method
+	return construct((*mapping)(s))
+}
+
+// MarshalYAML writes none where nobody acts.
+func (s ActorSpec) MarshalYAML() (any, error) {
+	if s == (ActorSpec{}) {
+		return actorNone, nil
+	}
+	type mapping ActorSpec
+	return mapping(s), nil
 }
 
 // GrantSpec is what a rule gives, at most.

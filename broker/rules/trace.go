@@ -1,5 +1,7 @@
 package rules
 
+import "fedbroker/mappers/expr"
+
 // Condition is one thing that a rule asks of a request, in the order of judgement.
 type Condition string
 
@@ -8,26 +10,33 @@ const (
 	ConditionNone      Condition = ""
 	ConditionRequester Condition = "requester"
 	ConditionAudience  Condition = "audience"
-	ConditionMode      Condition = "mode"
 	ConditionSubject   Condition = "subject"
 	ConditionTokenType Condition = "token_type"
+	ConditionBound     Condition = "bound_subject"
 	ConditionActor     Condition = "actor"
 	ConditionWhen      Condition = "when"
+	ConditionMode      Condition = "mode" // all else holds, and the rule is in mode audit
 )
 
 // Trace records how each rule fared, in file order, up to the one that decided. A nil *Trace records nothing and costs nothing.
 type Trace struct{ Rules []RuleTrace }
 
-// RuleTrace is one rule considered: the first condition that failed, if any, and why it could not be evaluated, if so.
+// RuleTrace is one rule considered: the first condition that failed, if any, and what was wrong with it or why it could not be evaluated, if so.
 type RuleTrace struct {
-	Rule   string
-	Failed Condition
-	Err    error
+	Rule       string
+	Path       string // in the configuration, such as exchange[2]
+	Delegation bool   // else impersonation (P19)
+	Failed     Condition
+	Err        error
+	Saw        string         // what the failing condition saw
+	Wanted     string         // what it wanted
+	Change     string         // the smallest change that would let it hold
+	Findings   []expr.Finding // of a failing condition in CEL
 }
 
-func (t *Trace) add(r *Rule, failed Condition, err error) {
+func (t *Trace) add(j *judge, r *Rule, failed Condition, err error) {
 	if t != nil {
-		t.Rules = append(t.Rules, RuleTrace{Rule: r.ID, Failed: failed, Err: err})
+		t.Rules = append(t.Rules, j.explain(r, failed, err))
 	}
 }
 

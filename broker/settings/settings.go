@@ -25,6 +25,7 @@ type Config struct {
 	RevocationMaxStale *time.Duration       `yaml:"revocation_max_stale,omitempty"` // [10s]
 	Scopes             map[string][]string  `yaml:"scopes,omitempty"`               // claims released per scope (P8)
 	Limits             limit.Spec           `yaml:"limits,omitempty"`
+	DPoP               DPoPSpec             `yaml:"dpop,omitempty"`
 	ResourceServers    []ResourceServerSpec `yaml:"resource_servers,omitempty"`
 	Upstreams          []UpstreamSpec       `yaml:"upstreams,omitempty"`
 	Clients            []clients.Spec       `yaml:"clients,omitempty"`
@@ -58,6 +59,11 @@ type TokensSpec struct {
 type SessionsSpec struct {
 	TTL  *time.Duration `yaml:"ttl,omitempty"`  // [12h]
 	Idle *time.Duration `yaml:"idle,omitempty"` // [1h]
+}
+
+// DPoPSpec says what is asked of proofs of possession (RFC 9449).
+type DPoPSpec struct {
+	RequireNonce bool `yaml:"require_nonce,omitempty"` // every proof has to carry a nonce of ours (section 8)
 }
 
 // ResourceServerSpec is an authorization server that accepts our ID-JAGs (P23).

@@ -11,6 +11,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 	"fedbroker/store"
 )
@@ -32,9 +33,11 @@ type Minted struct {
 	IssuedAt time.Time
 	Expires  time.Time
 	IDToken  string // the ID token of the same login, "" if there is none
+
+	IDTokenJTI string
 }
 
-// Draft is an access token, and an ID token where the Authority has one, that are written and measured but not signed: good for nobody yet.
+// Draft is a token, and an ID token beside it where the Authority is a login's, that are written and measured but not signed: good for nobody yet.
 type Draft struct {
 	minter *Minter
 	head   *header
@@ -43,9 +46,9 @@ type Draft struct {
 	out    Minted
 }
 
-// Prepare writes the access token (RFC 9068) that an Authority allows, at+jwt under the key that signs now, as far as it can fail for
-// what is in it: what must not happen for a token that never comes to be, like spending, belongs between Prepare and Sign. A Draft
-// may be dropped.
+// Prepare writes the token that an Authority allows, under the key that signs now, as far as it can fail for what is in it: what must not happen
+// for a token that never comes to be, like spending, belongs between Prepare and Sign. A Draft may be dropped. The token is an access token
+// (RFC 9068), or of an exchange an ID token or ID-JAG, if that is what was decided.
 //
 // An aud of one name is a string, of several a list (RFC 7519 section 4.1.3 allows both): many verifiers take only a string.
 // An Authority without scopes makes a token without scope.
@@ -56,26 +59,52 @@ func (m *Minter) Prepare(a policy.Authority) (Draft, error) {
 	if a.IsZero() {
 		return Draft{}, errors.New("mint: an authority that nothing made")
 	}
-	key, err := m.o.Keyring.Signing(accessAlg)
+	k, err := m.kindOf(&a)
 	if err != nil {
-		return Draft{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
+		return Draft{}, err
 	}
 	d := Draft{
-		minter: m, head: headerOf(&m.access, typAccess, key), buf: m.spare.Get().(*buffers),
-		out: Minted{JTI: store.NewKey(a.IssuedAt()), KeyID: key.ID, IssuedAt: a.IssuedAt(), Expires: a.Expires()},
+		minter: m, head: k.head, buf: m.spare.Get().(*buffers),
+		out: Minted{JTI: store.NewKey(a.IssuedAt()), KeyID: k.head.key.ID, IssuedAt: a.IssuedAt(), Expires: a.Expires()},
 	}
-	d.buf.payload, err = appendAccess(d.buf.payload[:0], m.o.Issuer, &d.out, &a)
+	d.buf.payload, err = k.write(d.buf.payload[:0], m.o.Issuer, &d.out, &a)
 	if err == nil {
-		err = d.buf.fits(d.head, accessSignature)
+		err = d.buf.fits(d.head, k.signature)
 	}
-	if err == nil {
-		d.id, err = m.prepareID(&a)
+	if id, beside := a.IDToken(); err == nil && beside && !id.Exchanged {
+		d.id, err = m.prepareID(&a, id)
 	}
 	if err != nil {
 		m.release(d.buf)
 		return Draft{}, fmt.Errorf("mint: %w", err)
 	}
 	return d, nil
+}
+
+// kind is how one class of tokens is made.
+type kind struct {
+	head      *header
+	signature int // bytes, at most
+	write     func(dst []byte, issuer string, t *Minted, a *policy.Authority) ([]byte, error)
+}
+
+// kindOf is the class that the Authority is for. The error is a temporarily_unavailable: no key signs.
+func (m *Minter) kindOf(a *policy.Authority) (kind, error) {
+	k := kind{signature: accessSignature, write: appendAccess}
+	typ, alg, cached := typAccess, accessAlg, &m.access
+	if id, ok := a.IDToken(); ok && id.Exchanged {
+		k = kind{signature: longestSignature, write: appendID}
+		typ, alg, cached = typID, id.Alg, m.ids[id.Alg]
+	} else if _, ok := a.IDJAG(); ok {
+		k.write = appendIDJAG
+		typ, cached = typIDJAG, &m.jag
+	}
+	key, err := m.o.Keyring.Signing(alg)
+	if err != nil {
+		return kind{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
+	}
+	k.head = headerOf(cached, typ, key)
+	return k, nil
 }
 
 // Sign makes the token of a Draft, once. Every error is a fault of ours.
@@ -94,6 +123,7 @@ func (d *Draft) Sign() (Minted, error) {
 		if d.out.IDToken, err = d.id.sign(buf, d.out.Raw); err != nil {
 			return Minted{}, fmt.Errorf("mint: %w", err)
 		}
+		d.out.IDTokenJTI = d.id.jti
 	}
 	return d.out, nil
 }
@@ -119,12 +149,49 @@ func appendAccess(dst []byte, issuer string, t *Minted, a *policy.Authority) ([]
 		o.strings("amr", amr)
 	}
 	o.upstream(a.Upstream())
+	o.actor(issuer, a.Act())
+	o.confirmed(a.Confirmed())
 	o.seconds("origin_exp", a.OriginExpires())
-	o.lineage(revoke.Facts{
-		TokenID: t.JTI, ClientID: a.ClientID(), Subject: a.Subject(), Upstream: a.Upstream().Name, Kid: t.KeyID, Lineage: a.Lineage(),
-	})
+	o.lineage(factsOf(t.JTI, t.KeyID, a))
 	o.released(a.Claims())
 	return o.end()
+}
+
+// factsOf is what a revocation can name of a token that an Authority becomes.
+func factsOf(jti, kid string, a *policy.Authority) revoke.Facts {
+	return revoke.Facts{TokenID: jti, ClientID: a.ClientID(), Subject: a.Subject(), Upstream: a.Upstream().Name, Kid: kid, Lineage: a.Lineage()}
+}
+
+// actor writes who acts (RFC 8693 section 4.1), the current actor outermost. iss is always ours: all of them are subjects of ours (P20).
+func (o *object) actor(issuer string, act *rules.Actor) {
+	if act == nil {
+		return
+	}
+	o.name("act")
+	inner := object{}
+	inner.string("iss", issuer)
+	inner.string("sub", act.Subject)
+	inner.optional("client_id", act.ClientID)
+	inner.actor(issuer, act.Act)
+	o.embed(inner)
+}
+
+// confirmed writes the key that the token is bound to (RFC 9449 section 6.1).
+func (o *object) confirmed(key string) {
+	if key == "" {
+		return
+	}
+	o.name("cnf")
+	inner := object{}
+	inner.string("jkt", key)
+	o.embed(inner)
+}
+
+// embed writes an object as a value.
+func (o *object) embed(inner object) {
+	text, err := inner.end()
+	o.buf = append(o.buf, text...)
+	o.fail(err)
 }
 
 // upstream writes which upstream vouched (P6): for a client's own token, none.
@@ -137,9 +204,7 @@ func (o *object) upstream(u policy.UpstreamRef) {
 	inner.string("name", u.Name)
 	inner.optional("iss", u.Issuer)
 	inner.optional("sub", u.Subject)
-	text, err := inner.end()
-	o.buf = append(o.buf, text...)
-	o.fail(err)
+	o.embed(inner)
 }
 
 func (o *object) lineage(f revoke.Facts) {

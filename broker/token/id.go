@@ -12,6 +12,7 @@ import (
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
+	"fedbroker/store"
 	"fedbroker/upstreams/jose"
 )
 
@@ -28,35 +29,18 @@ const (
 type idDraft struct {
 	head    *header
 	payload []byte // without its end: at_hash follows
+	jti     string
 }
 
-// prepareID writes the ID token of a login (OpenID Connect Core section 2), nil if the Authority has none.
-func (m *Minter) prepareID(a *policy.Authority) (*idDraft, error) {
-	id, wanted := a.IDToken()
-	if !wanted {
-		return nil, nil //nolint:nilnil // none
-	}
+// prepareID writes the ID token of a login.
+func (m *Minter) prepareID(a *policy.Authority, id policy.IDToken) (*idDraft, error) {
 	key, err := m.o.Keyring.Signing(id.Alg)
 	if err != nil {
 		return nil, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonUnavailable).Because(err)
 	}
-	d := &idDraft{head: headerOf(m.ids[id.Alg], typID, key)}
+	d := &idDraft{head: headerOf(m.ids[id.Alg], typID, key), jti: store.NewKey(a.IssuedAt())}
 	o := object{}
-	o.string("iss", m.o.Issuer)
-	o.string("sub", a.Subject())
-	o.string("aud", id.Audience)
-	o.seconds("exp", id.Expires)
-	o.seconds("iat", a.IssuedAt())
-	o.seconds("auth_time", a.AuthTime())
-	o.optional("nonce", id.Nonce)
-	o.optional("acr", a.ACR())
-	if amr := a.AMR(); len(amr) > 0 {
-		o.strings("amr", amr)
-	}
-	o.string("azp", id.Audience)
-	o.optional("sid", id.SessionID)
-	o.upstream(a.Upstream())
-	o.released(id.Claims)
+	o.idClaims(m.o.Issuer, &Minted{JTI: d.jti, KeyID: key.ID, IssuedAt: a.IssuedAt(), Expires: id.Expires}, a, &id)
 	if o.err != nil {
 		return nil, o.err
 	}
@@ -67,6 +51,40 @@ func (m *Minter) prepareID(a *policy.Authority) (*idDraft, error) {
 		return nil, oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonMapping).Because(fmt.Errorf("ID token of %d bytes, at most %d", size, jose.MaxToken))
 	}
 	return d, nil
+}
+
+// appendID writes the ID token of an exchange (P22).
+func appendID(dst []byte, issuer string, t *Minted, a *policy.Authority) ([]byte, error) {
+	id, _ := a.IDToken()
+	o := object{buf: dst}
+	o.idClaims(issuer, t, a, &id)
+	return o.end()
+}
+
+// idClaims writes the claims of an ID token (OpenID Connect Core section 2). jti and lin let it be revoked: it can become an ID-JAG.
+func (o *object) idClaims(issuer string, t *Minted, a *policy.Authority, id *policy.IDToken) {
+	o.string("iss", issuer)
+	o.string("sub", a.Subject())
+	o.string("aud", id.Audience)
+	o.seconds("exp", t.Expires)
+	o.seconds("iat", t.IssuedAt)
+	o.string("jti", t.JTI)
+	o.seconds("auth_time", a.AuthTime())
+	o.optional("nonce", id.Nonce)
+	o.optional("acr", a.ACR())
+	if amr := a.AMR(); len(amr) > 0 {
+		o.strings("amr", amr)
+	}
+	o.string("azp", id.Requester)
+	o.optional("sid", id.SessionID)
+	o.upstream(a.Upstream())
+	o.actor(issuer, a.Act())
+	if id.Exchanged { // of a login, the key is the access token's
+		o.confirmed(a.Confirmed())
+	}
+	o.seconds("origin_exp", a.OriginExpires())
+	o.lineage(factsOf(t.JTI, t.KeyID, a))
+	o.released(id.Claims)
 }
 
 // sign ends the ID token with the hash of its access token, and signs it.

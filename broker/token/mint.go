@@ -23,6 +23,7 @@ type MinterOptions struct {
 type Minter struct {
 	o      MinterOptions
 	access atomic.Pointer[header]             // of the key that signed last
+	jag    atomic.Pointer[header]             // the same for ID-JAGs
 	ids    map[string]*atomic.Pointer[header] // the same for ID tokens, by algorithm
 	spare  sync.Pool                          // *buffers
 }

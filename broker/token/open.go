@@ -8,6 +8,7 @@ import (
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/upstreams/jose"
 )
 
@@ -49,9 +50,10 @@ type Own struct {
 	UpstreamName                  string // "" for a client's own token
 	UpstreamIssuer                string // only where the token's client sees it (P6)
 	UpstreamSubject               string
-	HasActor                      bool           // act: delegated
-	HasMayAct                     bool           // may_act
-	HasConfirmation               bool           // cnf: bound to a key of its holder
+	SessionID                     string         // of an ID token
+	Act                           *rules.Actor   // who acts; nil: nobody
+	HasMayAct                     bool           // may_act, which we never issue
+	Confirmed                     string         // thumbprint of the key that it is bound to (cnf.jkt); "" for a bearer token
 	Facts                         revoke.Facts   // what a revocation can name of it
 	Claims                        map[string]any // all of them, the caller's own
 }
@@ -69,11 +71,24 @@ func (o *Opener) OpenAccess(u jose.Unverified, now time.Time) (Own, error) {
 	if u.Class() != jose.ClassAccessToken {
 		return Own{}, refuse(oauth.ReasonTokenClass, fmt.Errorf("want an access token, got class %v", u.Class()))
 	}
+	return o.open(u, now, "client_id")
+}
+
+// OpenID opens an ID token of ours as OpenAccess opens an access token: as the subject of an ID-JAG (P22), and as nothing else. ClientID is its azp.
+func (o *Opener) OpenID(u jose.Unverified, now time.Time) (Own, error) {
+	if u.Class() != jose.ClassJWT || u.Typ() == "" {
+		return Own{}, refuse(oauth.ReasonTokenClass, fmt.Errorf("want an ID token, got class %v", u.Class()))
+	}
+	return o.open(u, now, "azp")
+}
+
+// open opens a token of ours whose client is named by the given claim.
+func (o *Opener) open(u jose.Unverified, now time.Time, client string) (Own, error) {
 	claims, err := o.verify(u)
 	if err != nil {
 		return Own{}, err
 	}
-	own, err := readAccess(u, claims)
+	own, err := o.read(u, claims, client)
 	if err != nil {
 		return Own{}, refuse(oauth.ReasonToken, err)
 	}
@@ -166,21 +181,24 @@ func (r *reader) strings(name string, optional bool) []string {
 	return list
 }
 
-// readAccess reads the claims that appendAccess wrote.
-func readAccess(u jose.Unverified, claims jose.Claims) (Own, error) {
+// read reads the claims that appendAccess and idClaims wrote.
+func (o *Opener) read(u jose.Unverified, claims jose.Claims, client string) (Own, error) {
 	r := reader{claims: claims}
 	own := Own{
-		Subject: r.string("sub", false), ClientID: r.string("client_id", false), JTI: r.string("jti", false), KeyID: u.KeyID(),
+		Subject: r.string("sub", false), ClientID: r.string(client, false), JTI: r.string("jti", false), KeyID: u.KeyID(),
 		Audience: r.strings("aud", false),
 		IssuedAt: r.time("iat", false), Expires: r.time("exp", false), OriginExpires: r.time("origin_exp", false), AuthTime: r.time("auth_time", true),
 		ACR: r.string("acr", true), AMR: r.strings("amr", true),
-		HasActor: u.Has(jose.MarkerActor), HasMayAct: u.Has(jose.MarkerMayAct), HasConfirmation: u.Has(jose.MarkerConfirmation),
-		Claims: claims.Map(),
+		SessionID: r.string("sid", true), HasMayAct: u.Has(jose.MarkerMayAct), Claims: claims.Map(),
 	}
 	var err error
 	own.Scopes, err = oauth.ParseScope(r.string("scope", true))
 	r.keep(err, false)
 	r.keep(own.readUpstream(), false)
+	own.Act, err = o.readActor(own.Claims["act"])
+	r.keep(err, false)
+	own.Confirmed, err = readConfirmed(own.Claims["cnf"])
+	r.keep(err, false)
 	lineage, err := revoke.ParseLineage(own.Claims["lin"])
 	r.keep(err, false)
 	own.Facts = revoke.Facts{
@@ -208,4 +226,42 @@ func (own *Own) readUpstream() error {
 		return fmt.Errorf("%w: upstream.name: want a string", jose.ErrClaim)
 	}
 	return nil
+}
+
+// readActor reads the claim act, the whole chain. We wrote it: whatever it does not know is none of ours.
+func (o *Opener) readActor(claim any) (*rules.Actor, error) {
+	if claim == nil {
+		return nil, nil //nolint:nilnil // nobody acts
+	}
+	members, ok := claim.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("%w: act: want an object", jose.ErrClaim)
+	}
+	a := &rules.Actor{}
+	a.Subject, _ = members["sub"].(string)
+	a.ClientID, _ = members["client_id"].(string)
+	if a.Subject == "" || members["iss"] != o.o.Issuer {
+		return nil, fmt.Errorf("%w: act: want sub, and iss as ours", jose.ErrClaim)
+	}
+	for name := range members {
+		if name != "iss" && name != "sub" && name != "client_id" && name != "act" {
+			return nil, fmt.Errorf("%w: act: member %q is not known", jose.ErrClaim, name)
+		}
+	}
+	var err error
+	a.Act, err = o.readActor(members["act"])
+	return a, err
+}
+
+// readConfirmed reads the claim cnf: a key's thumbprint, and nothing else (P25).
+func readConfirmed(claim any) (string, error) {
+	if claim == nil {
+		return "", nil
+	}
+	members, ok := claim.(map[string]any)
+	key, _ := members["jkt"].(string)
+	if !ok || key == "" || len(members) != 1 {
+		return "", fmt.Errorf("%w: cnf: want {jkt}", jose.ErrClaim)
+	}
+	return key, nil
 }
