@@ -58,6 +58,7 @@ var rungs = map[string]int{
 	"broker/session":       3,
 	"broker/decision":      3,
 	"broker/policytest":    3,
+	"broker/lint":          3,
 	"broker/explain":       4,
 	"broker/grants":        4,
 	"broker/login":         4,
