@@ -54,7 +54,7 @@ func TestP25_AJTIIsRememberedPerKeyAndAddress(t *testing.T) {
 func TestP25_ProofsAreRememberedUntilTheyAreTooOld(t *testing.T) {
 	p := newProver(t)
 	for first := -leeway; first <= maxAge+leeway; first += 10 * time.Second { // after iat
-		for _, other := range []time.Duration{0, time.Second, 45 * time.Second, 119 * time.Second} { // when the memory's sets began
+		for _, other := range []time.Duration{0, time.Second, 45 * time.Second, 89 * time.Second, 119 * time.Second} { // when the memory's sets began
 			c := newChecker(t)
 			at := func(d time.Duration) Want { return Want{Method: "POST", URL: endpoint, Now: noon.Add(d)} }
 			if _, err := c.Check([]string{p.proof(nil, members{"iat": noon.Add(first - other).Unix()})}, at(first-other)); err != nil {

@@ -82,7 +82,7 @@ func headerKey(raw string) (jose.Key, error) {
 	}
 	keys, skipped, err := jose.ParseKeySet([]byte(`{"keys":[` + string(h.JWK) + `]}`))
 	if err != nil {
-		return jose.Key{}, errors.Join(skipped...)
+		return jose.Key{}, errors.Join(append(skipped, err)...)
 	}
 	return keys[0], nil
 }

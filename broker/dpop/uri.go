@@ -20,7 +20,7 @@ func normalURL(text string) (string, error) {
 	switch {
 	case scheme != "http" && scheme != "https":
 		return "", errors.New("want http or https")
-	case u.Hostname() == "" || u.Opaque != "":
+	case u.Hostname() == "" || u.Opaque != "" || strings.Contains(authority(text), "%"): // no name has escapes (RFC 9110 §4.2.1)
 		return "", errors.New("no host")
 	case u.User != nil:
 		return "", errors.New("names a user")
@@ -29,6 +29,15 @@ func normalURL(text string) (string, error) {
 		host = strings.TrimSuffix(strings.TrimSuffix(host, port), ":")
 	}
 	return scheme + "://" + host + normalPath(u.EscapedPath()), nil
+}
+
+// authority is what stands between the scheme and the path.
+func authority(text string) string {
+	_, rest, _ := strings.Cut(text, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		return rest[:end]
+	}
+	return rest
 }
 
 // normalPath decodes what needs no escape and writes the rest in upper case, then removes dot segments, which escapes may have hidden.
