@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fedbroker/broker"
+	"fedbroker/broker/lint"
 	"fedbroker/store"
 	"fedbroker/store/journal"
 )
@@ -35,6 +36,9 @@ func (c *Loaded) judge(r *report) {
 	c.Web.Check(c.Issuer, r.bad)
 	c.Admin.Check(func(path, format string, args ...any) { r.bad(join("admin", path), format, args...) })
 	broker.Check(c.Config, r.bad, r.warn)
+	if len(r.problems) == 0 {
+		lint.Policy(c.Config, r.warn)
+	}
 }
 
 // levels are what a file calls the levels of the log.
