@@ -161,6 +161,7 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 	b.operator = operator.New(operator.Options{
 		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Sessions: b.sessions, Record: b.record, Now: o.Now,
 		Issuers: func() map[string]string { return b.snap.Load().upstreams.Issuers() },
+		Lineage: b.lineage(o), Keep: max(*c.Tokens.RefreshTTL, *c.Sessions.TTL),
 	})
 	return nil
 }

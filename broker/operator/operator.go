@@ -10,6 +10,7 @@ import (
 
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
+	"fedbroker/broker/lineage"
 	"fedbroker/broker/pin"
 	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
@@ -19,7 +20,7 @@ import (
 // store makes its own. Every act leaves a line in the journal.
 type Operator struct{ o Options }
 
-// Options describe an Operator. All are required.
+// Options describe an Operator. All are required but the last two.
 type Options struct {
 	Keyring  *keyring.Keyring
 	Revoked  *revoke.Set
@@ -28,10 +29,15 @@ type Options struct {
 	Issuers  func() map[string]string // configured: name → issuer
 	Record   record.Recorder
 	Now      func() time.Time
+	Lineage  *lineage.Reader // nil: the journal cannot be read back
+	Keep     time.Duration   // how long revocations are kept [30 days, and never less]
 }
 
 // New makes an operator of the parts of a broker.
-func New(o Options) *Operator { return &Operator{o} }
+func New(o Options) *Operator {
+	o.Keep = max(o.Keep, leastKeep)
+	return &Operator{o}
+}
 
 // ActError is the operator's own mistake: what was named does not exist, or may not be done. Its text is for the operator.
 type ActError struct{ Text string }
@@ -48,13 +54,6 @@ type Key struct {
 	CreatedAt time.Time `json:"created_at"`
 	SignsFrom time.Time `json:"signs_from,omitzero"`
 	RetiresAt time.Time `json:"retires_at,omitzero"`
-}
-
-// Revocation is what to revoke.
-type Revocation struct {
-	Kind   string    `json:"kind"` // token, session, family, client, subject, upstream, rule, kid
-	ID     string    `json:"id"`
-	Before time.Time `json:"before,omitzero"` // tokens issued until then [now]; of no effect for kinds whose ids never come back
 }
 
 // Binding is the issuer that an upstream's name is bound to (P1).
@@ -82,38 +81,6 @@ func (o *Operator) CompromiseKey(ctx context.Context, kid string) ([]Key, error)
 		return nil, fmt.Errorf("compromise: %w", err)
 	}
 	return keysOf(infos), o.done(ctx, event.Event{Kind: event.KindKeyCompromise, Target: event.Target{Kind: string(revoke.KindKey), ID: kid}})
-}
-
-// keepRevocation is how long an operator's revocation is kept: longer than any token of ours lives, and than nearly any of an upstream, which
-// could else be exchanged anew after it is forgotten.
-const keepRevocation = 30 * 24 * time.Hour
-
-const maxRevocationID = 512
-
-// Revoke makes tokens inactive: the ones that r names, and all that descend from them.
-func (o *Operator) Revoke(ctx context.Context, r Revocation) error {
-	kind, err := revoke.ParseKind(r.Kind)
-	if err != nil {
-		return badAct("%v", err)
-	}
-	now := o.o.Now()
-	switch {
-	case r.ID == "" || len(r.ID) > maxRevocationID:
-		return badAct("want an id of 1 to %d bytes, got %d", maxRevocationID, len(r.ID))
-	case r.Before.After(now):
-		return badAct("want a time until now, got %s", r.Before.UTC().Format(time.RFC3339))
-	}
-	if err := o.o.Revoked.Revoke(ctx, kind, r.ID, r.Before, now.Add(keepRevocation)); err != nil {
-		return fmt.Errorf("revoke: %w", err)
-	}
-	e := event.Event{Kind: event.KindOperatorRevoke, Target: event.Target{Kind: r.Kind, ID: r.ID}}
-	if kind == revoke.KindSubject { // the journal holds no names (P48)
-		if e.Subject, err = o.o.Record.Subject(ctx, r.ID); err != nil {
-			return fmt.Errorf("revoked, but the journal does not say so: %w", err)
-		}
-		e.Target.ID = ""
-	}
-	return o.done(ctx, e)
 }
 
 // RebindUpstream lets the name stand for the issuer that the configuration gives it: its subjects go over to that issuer.

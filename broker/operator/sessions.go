@@ -18,6 +18,8 @@ type Sessions interface {
 	BySubject(ctx context.Context, subject, after string, limit int) ([]session.Session, error)
 	ByUpstream(ctx context.Context, upstream, upstreamSID, after string, limit int) ([]session.Session, error)
 	End(ctx context.Context, sids ...string) error
+	Grant(ctx context.Context, id string) (session.Grant, error)
+	EndGrant(ctx context.Context, id string) error
 }
 
 // Session is a person's sign-on in one browser, as far as it is the operator's business: no claims.
@@ -136,7 +138,7 @@ func (o *Operator) EndSessions(ctx context.Context, which SessionSelection) ([]s
 func (o *Operator) end(ctx context.Context, s session.Session) error {
 	now := o.o.Now()
 	for _, sid := range append([]string{s.ID}, s.Former...) {
-		if err := o.o.Revoked.Revoke(ctx, revoke.KindSession, sid, time.Time{}, now.Add(keepRevocation)); err != nil {
+		if err := o.o.Revoked.Revoke(ctx, revoke.KindSession, sid, time.Time{}, now.Add(o.o.Keep)); err != nil {
 			return fmt.Errorf("revoke: %w", err)
 		}
 	}

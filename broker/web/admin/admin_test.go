@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/lineage"
 	"fedbroker/broker/operator"
 	"fedbroker/broker/web"
 	"fedbroker/store"
@@ -56,6 +57,13 @@ func (f *fakeOperator) CompromiseKey(_ context.Context, kid string) ([]operator.
 }
 func (f *fakeOperator) Revoke(_ context.Context, r operator.Revocation) error {
 	return f.act("revoke %s %s", r.Kind, r.ID)
+}
+func (f *fakeOperator) Touched(_ context.Context, r operator.Revocation) (lineage.Touched, error) {
+	return lineage.Touched{Tokens: 3, AtLeast: true}, f.act("touched by %s %s", r.Kind, r.ID)
+}
+func (f *fakeOperator) Lineage(_ context.Context, q lineage.Query) (lineage.Tree, error) {
+	return lineage.Tree{ID: q.ID, Nodes: []lineage.Node{{ID: q.ID, Kind: lineage.KindToken, State: lineage.StateRevoked,
+		RevokedBy: &lineage.Revocation{Kind: "rule", ID: "r"}, Issued: time.Unix(1_800_000_000, 0).UTC()}}, LeftOff: 2}, f.act("lineage of %s", q.ID)
 }
 func (f *fakeOperator) RebindUpstream(_ context.Context, name string) (operator.Binding, error) {
 	return operator.Binding{Name: name, Issuer: "https://new.test", Was: "https://old.test"}, f.act("rebind %s", name)
@@ -426,10 +434,18 @@ func TestClient_DoesWhatTheOperatorDoes(t *testing.T) {
 	if err := errors.Join(rotated, compromised, rebound, listed, readiness, acts.Revoke(ctx, operator.Revocation{Kind: "token", ID: "J"})); err != nil {
 		t.Fatal(err)
 	}
+	touched, err := acts.Touched(ctx, operator.Revocation{Kind: "rule", ID: "r"})
+	if want := (lineage.Touched{Tokens: 3, AtLeast: true}); err != nil || touched != want {
+		t.Errorf("touched %+v, %v", touched, err)
+	}
+	tree, err := acts.Lineage(ctx, lineage.Query{ID: "J", Down: true})
+	if want, _ := (&fakeOperator{}).Lineage(ctx, lineage.Query{ID: "J"}); err != nil || !reflect.DeepEqual(tree, want) {
+		t.Errorf("lineage %+v, %v", tree, err)
+	}
 	if b != (operator.Binding{Name: "acme", Issuer: "https://new.test", Was: "https://old.test"}) || len(all) != 1 || !reflect.DeepEqual(ready, p.ready) {
 		t.Errorf("binding %v, bindings %v, readiness %v", b, all, ready)
 	}
-	if want := []string{"keys", "rotate", "compromise k 1", "rebind acme", "bindings", "revoke token J"}; !slices.Equal(p.operator.did, want) {
+	if want := []string{"keys", "rotate", "compromise k 1", "rebind acme", "bindings", "revoke token J", "touched by rule r", "lineage of J"}; !slices.Equal(p.operator.did, want) {
 		t.Errorf("did %q", p.operator.did)
 	}
 }

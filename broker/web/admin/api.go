@@ -6,10 +6,12 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	strict "github.com/go-json-experiment/json"
 
 	"fedbroker/broker/event"
+	"fedbroker/broker/lineage"
 	"fedbroker/broker/operator"
 	"fedbroker/store"
 )
@@ -21,6 +23,8 @@ type Operator interface {
 	RotateKeys(ctx context.Context) ([]operator.Key, error)
 	CompromiseKey(ctx context.Context, kid string) ([]operator.Key, error)
 	Revoke(ctx context.Context, r operator.Revocation) error
+	Touched(ctx context.Context, r operator.Revocation) (lineage.Touched, error)
+	Lineage(ctx context.Context, q lineage.Query) (lineage.Tree, error)
 	RebindUpstream(ctx context.Context, name string) (operator.Binding, error)
 	Bindings(ctx context.Context) ([]operator.Binding, error)
 	Sessions(ctx context.Context, q operator.SessionQuery) ([]operator.Session, error)
@@ -31,11 +35,15 @@ const (
 	jsonType = "application/json"
 	maxBody  = 64 << 10
 
+	slowTimeout = 10 * time.Minute
+
 	pathReadiness  = "/v1/readiness"
 	pathKeys       = "/v1/keys"
 	pathRotate     = "/v1/keys/rotate"
 	pathCompromise = "/v1/keys/compromise"
 	pathRevoke     = "/v1/revocations"
+	pathTouched    = "/v1/revocations/touched"
+	pathLineage    = "/v1/lineage" // by POST: its answer may take a reading of the whole journal, and no cache is to hold it
 	pathBindings   = "/v1/upstreams"
 	pathRebind     = "/v1/upstreams/rebind"
 	pathSessions   = "/v1/sessions/list" // by POST: whom one looks for belongs in no log
@@ -60,6 +68,8 @@ func (s *Server) api() http.Handler {
 	mux.Handle("POST "+pathRevoke, act(s, func(ctx context.Context, in operator.Revocation) (any, error) {
 		return nothing{}, s.operator.Revoke(ctx, in)
 	}))
+	mux.Handle("POST "+pathTouched, slow(act(s, func(ctx context.Context, in operator.Revocation) (any, error) { return s.operator.Touched(ctx, in) })))
+	mux.Handle("POST "+pathLineage, slow(act(s, func(ctx context.Context, q lineage.Query) (any, error) { return s.operator.Lineage(ctx, q) })))
 	mux.Handle("GET "+pathBindings, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.Bindings(ctx) }))
 	mux.Handle("POST "+pathRebind, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.RebindUpstream(ctx, in.Name) }))
 	mux.Handle("POST "+pathSessions, act(s, func(ctx context.Context, q operator.SessionQuery) (any, error) { return s.operator.Sessions(ctx, q) }))
@@ -86,6 +96,14 @@ func act[In any](s *Server, do func(context.Context, In) (any, error)) http.Hand
 			return
 		}
 		writeJSON(w, http.StatusOK, out)
+	})
+}
+
+// slow gives an act that may have to read a large journal for the first time longer than others to answer.
+func slow(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(slowTimeout)) // where there is none to set, none ends it
+		next.ServeHTTP(w, r)
 	})
 }
 

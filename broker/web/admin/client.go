@@ -9,9 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/lineage"
 	"fedbroker/broker/operator"
 )
 
@@ -29,8 +29,7 @@ func Dial(socket string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	const timeout = time.Minute // a rotation makes an RSA key
-	return &Client{http: &http.Client{Timeout: timeout, Transport: &http.Transport{
+	return &Client{http: &http.Client{Timeout: slowTimeout, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
@@ -64,6 +63,16 @@ func (c *Client) CompromiseKey(ctx context.Context, kid string) (keys []operator
 // Revoke revokes.
 func (c *Client) Revoke(ctx context.Context, r operator.Revocation) error {
 	return c.call(ctx, http.MethodPost, pathRevoke, r, nil)
+}
+
+// Touched counts the live tokens that a revocation would make inactive.
+func (c *Client) Touched(ctx context.Context, r operator.Revocation) (t lineage.Touched, err error) {
+	return t, c.call(ctx, http.MethodPost, pathTouched, r, &t)
+}
+
+// Lineage reads what a token was made from and what was made from it.
+func (c *Client) Lineage(ctx context.Context, q lineage.Query) (t lineage.Tree, err error) {
+	return t, c.call(ctx, http.MethodPost, pathLineage, q, &t)
 }
 
 // RebindUpstream binds an upstream's name to its configured issuer.
