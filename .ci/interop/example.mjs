@@ -8,7 +8,7 @@ import { createServer } from 'node:https'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { calculateJwkThumbprint, createRemoteJWKSet, customFetch, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
-import { keep, until } from './steps.mjs'
+import { keep, step, until } from './steps.mjs'
 
 const run = promisify(execFile)
 const { FEDBROKER: fedbroker, WORK: work } = process.env
@@ -16,7 +16,7 @@ const examples = new URL('../../examples/', import.meta.url).pathname
 const stopSeconds = 10
 
 // tls is what everything that the examples name by https shows on loopback; `run` makes it.
-const tls = { cert: join(work, 'examples.crt'), key: join(work, 'examples.pem') }
+export const tls = { cert: join(work, 'examples.crt'), key: join(work, 'examples.pem') }
 
 const children = new Set()
 process.on('exit', () => { for (const child of children) child.kill('SIGKILL') })
@@ -142,4 +142,23 @@ export class Example {
     clearTimeout(late)
     assert.equal(code, 0, 'serve drains and exits 0')
   }
+}
+
+// failed runs what has to fail, and returns what it wrote to standard error.
+export async function failed(promise) {
+  const error = await promise.then(() => undefined, (reason) => reason)
+  assert.ok(error !== undefined, 'it succeeded')
+  assert.equal(typeof error.stderr, 'string', String(error))
+  return error.stderr
+}
+
+// serving runs an example's broker while its steps run; without the broker there are none.
+export async function serving(example, port, steps) {
+  await step(`examples/${example.name}: the policy does what its fixtures say, and says it of every rule`, () => example.test())
+  const up = await step(`examples/${example.name}: check finds nothing, and serve answers`, async () => {
+    await example.serve(port)
+    return true
+  })
+  if (up) await steps()
+  await step(`examples/${example.name}: serve ends`, () => example.stop())
 }
