@@ -79,6 +79,9 @@ func Keep(claims map[string]any, isOwn bool, reads expr.Members) map[string]any 
 	return kept
 }
 
+// Protocol are the claims that the engine itself reads of every token.
+func Protocol() []string { return protocol[:] }
+
 // lineage names other tokens, sessions and people's: it is never kept.
 const lineage = "lin"
 

@@ -9,17 +9,19 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/rules"
+	"fedbroker/mappers/expr"
 	"fedbroker/upstreams/jose"
 )
 
 // exchange is the token exchange (RFC 8693). What the subject token is decides its path, never which parameters came with it.
 type exchange struct {
 	Deps
-	reads map[string]*jose.Selection // by upstream: the claims that chain and rules read
+	reads    map[string]*jose.Selection // by upstream: the claims that chain and rules read
+	readsOwn expr.Members               // of our own tokens
 }
 
 func newExchange(d Deps) exchange {
-	x := exchange{Deps: d, reads: make(map[string]*jose.Selection, len(d.Chains))}
+	x := exchange{Deps: d, reads: make(map[string]*jose.Selection, len(d.Chains)), readsOwn: d.Policy.ReadsOwn()}
 	for name, chain := range d.Chains {
 		c, r := chain.Reads(), d.Policy.Reads(name)
 		if !c.All && !r.All && d.Trace == nil {
@@ -58,11 +60,11 @@ func (x exchange) Authorize(ctx context.Context, req *oauth.TokenRequest) (polic
 }
 
 var exchangeSteps = []step{
-	{"requester", (*attempt).admit},
+	{stepRequester, (*attempt).admit},
 	{"parameters", (*attempt).readParameters},
 	{"tokens", (*attempt).parseTokens},
 	{"verification", (*attempt).verifyTokens},
-	{"target", (*attempt).reachTarget},
+	{stepTarget, (*attempt).reachTarget},
 	{"mapping", (*attempt).mapTokens},
 	{"rules", (*attempt).applyRules},
 	{"authority", (*attempt).combine},
@@ -73,6 +75,7 @@ func (a *attempt) take(ctx context.Context, steps []step) (policy.Authority, err
 		err := s.take(a, ctx)
 		a.Trace.step(s.name, err)
 		if err != nil {
+			a.fare(s.name)
 			return policy.Authority{}, err
 		}
 	}
@@ -119,7 +122,8 @@ func (a *attempt) requester() string {
 	return "client " + a.req.Requester.ClientID
 }
 
-func (a *attempt) applyRules(context.Context) (err error) {
+// asked is the request as the rules see it.
+func (a *attempt) asked() rules.Request {
 	in := rules.Request{
 		Subject: &a.subject.as, Requester: &a.req.Requester, Proof: a.req.Proof,
 		Targets: a.params.targets, Scope: a.req.Form.Get(oauth.ParamScope), TokenType: a.params.requestedType, Now: a.req.Now,
@@ -127,6 +131,11 @@ func (a *attempt) applyRules(context.Context) (err error) {
 	if a.actor.raw != "" {
 		in.Actor = &a.actor.as
 	}
+	return in
+}
+
+func (a *attempt) applyRules(context.Context) (err error) {
+	in := a.asked()
 	a.decision, err = a.Policy.Decide(&in, a.Trace.rules())
 	return err
 }

@@ -9,7 +9,7 @@ import (
 
 // idJAGSteps take a person's login to another domain (P23): the resource servers are the policy there, and no rule has a say.
 var idJAGSteps = []step{
-	{"requester", (*attempt).admitIDJAG},
+	{stepRequester, (*attempt).admitIDJAG},
 	{"parameters", (*attempt).readIDJAGParameters},
 	{"tokens", (*attempt).parseTokens},
 	{"verification", (*attempt).verifyTokens},

@@ -17,11 +17,11 @@ type jwtBearer struct{ exchange }
 func (jwtBearer) Type() string { return oauth.GrantJWTBearer }
 
 var jwtBearerSteps = []step{
-	{"requester", (*attempt).admit},
+	{stepRequester, (*attempt).admit},
 	{"parameters", (*attempt).readAssertion},
 	{"tokens", (*attempt).parseAssertion},
 	{"verification", (*attempt).verifyTokens},
-	{"target", (*attempt).reachTarget},
+	{stepTarget, (*attempt).reachTarget},
 	{"mapping", (*attempt).mapTokens},
 	{"rules", (*attempt).applyRules},
 	{"authority", (*attempt).combine},

@@ -203,7 +203,7 @@ func (a *attempt) mapToken(p *presented) error {
 // seen notes the verified subject for the journal.
 func (a *attempt) seen() {
 	s, of := &a.req.Seen, &a.subject.as
-	s.Upstream, s.Subject, s.TokenID = of.Upstream, of.Sub, of.Facts.TokenID
+	s.Upstream, s.Subject, s.TokenID, s.Tokens = of.Upstream, of.Sub, of.Facts.TokenID, a.kept
 }
 
 // maxAssertionAge is how old a workload's token may be as an assertion (P24).

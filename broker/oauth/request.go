@@ -39,6 +39,18 @@ type Seen struct {
 	Subject  string   // the broker's subject
 	TokenID  string   // of the subject token, as lineage names it
 	Targets  []string // audience and resource as requested
+	// Tokens is what may be kept of the tokens, once the subject's is verified; nil before. It is made when asked for, within the request.
+	Tokens func() (subject, actor *SeenToken)
+}
+
+// SeenToken is a verified token as it may be kept.
+type SeenToken struct {
+	Own      bool
+	Upstream string // name
+	TokenID  string // as lineage names it
+	Typ      string // of the header
+	Opaque   bool   // it was introspected
+	Claims   map[string]any
 }
 
 // Requester is who asks, authenticated; or nobody, if Anonymous.

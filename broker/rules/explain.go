@@ -18,9 +18,7 @@ func (j *judge) explain(r *Rule, failed Condition, err error) RuleTrace {
 	case ConditionRequester:
 		j.explainRequester(r, &t)
 	case ConditionAudience:
-		beyond := slices.DeleteFunc(slices.Clone(j.in.Targets), func(a string) bool { return slices.Contains(r.Audiences, a) })
-		t.Saw, t.Wanted = printable.Value(j.in.Targets), "only of "+printable.Value(r.Audiences)
-		t.Change = fmt.Sprintf("add %s to %s.grant.audiences", joined(beyond), t.Path)
+		j.explainAudience(r, &t)
 	case ConditionSubject:
 		t.Saw, t.Wanted = j.in.Subject.selector(), selector(r.Own, r.Upstream)
 		t.Change = fmt.Sprintf("a rule whose subject is %s, beside %s", j.in.Subject.selector(), t.Path)
@@ -53,6 +51,16 @@ func (j *judge) explainRequester(r *Rule, t *RuleTrace) {
 	default:
 		t.Change = fmt.Sprintf("add %s to %s.requester.clients", joined([]string{q.ClientID}), t.Path)
 	}
+}
+
+func (j *judge) explainAudience(r *Rule, t *RuleTrace) {
+	if len(j.in.Targets) == 0 {
+		t.Saw, t.Wanted, t.Change = "no audience and no resource", "one of "+printable.Value(r.Audiences), "ask for one: the rule gives several"
+		return
+	}
+	beyond := slices.DeleteFunc(slices.Clone(j.in.Targets), func(a string) bool { return slices.Contains(r.Audiences, a) })
+	t.Saw, t.Wanted = printable.Value(j.in.Targets), "only of "+printable.Value(r.Audiences)
+	t.Change = fmt.Sprintf("add %s to %s.grant.audiences", joined(beyond), t.Path)
 }
 
 func (j *judge) explainBound(t *RuleTrace) {
@@ -161,6 +169,19 @@ func shortTypes(urns []string) []string {
 		short[i] = shortType(urn)
 	}
 	return short
+}
+
+// Fare traces the rules for a request that was refused before they were asked, since none names its requester, or none that does leads to its
+// targets: each fails by the one or the other.
+func (p *Set) Fare(in *Request, tr *Trace) {
+	j := judge{in: in, set: p}
+	for i := range p.rules {
+		failed := ConditionAudience
+		if c, _ := j.rule(&p.rules[i]); c == ConditionRequester {
+			failed = c
+		}
+		tr.add(&j, &p.rules[i], failed, nil)
+	}
 }
 
 // ReadsOwn are the claims of our own tokens that rules read, as subjects and as actors.
