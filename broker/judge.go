@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/rules"
+	"fedbroker/mappers/expr"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
 )
@@ -61,18 +63,20 @@ func (j *Judge) Close() {
 // Upstream is a configured upstream, preset and defaults applied.
 func (j *Judge) Upstream(name string) (upstreams.Spec, bool) { return j.snap.upstreams.Effective(name) }
 
-// Exchange judges a token exchange from where the client is known; "" is nobody in particular. The error is an *oauth.Error; the trace says how
-// the rules fared, as far as they were asked.
+// Exchange judges a token exchange; see Token.
 func (j *Judge) Exchange(ctx context.Context, clientID string, form oauth.Form, now time.Time) (policy.Authority, rules.Trace, error) {
+	return j.Token(ctx, clientID, oauth.TokenRequest{GrantType: oauth.GrantTokenExchange, Form: form, Now: now})
+}
+
+// Token judges a request to the token endpoint from where the client is known, "" is nobody in particular, and a proof, if there is one, has
+// held. The error is an *oauth.Error; the trace says how the rules fared, as far as they were asked.
+func (j *Judge) Token(ctx context.Context, clientID string, in oauth.TokenRequest) (policy.Authority, rules.Trace, error) {
 	var tr grants.Trace
 	s := *j.snap
 	s.grants = grants.Table(grants.Deps{
 		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: j.o.Own, Revoked: j.o.Revoked, Trace: &tr,
 	})
-	r := &request{
-		snap: &s, event: event.Event{Kind: event.KindToken},
-		in: &oauth.TokenRequest{GrantType: oauth.GrantTokenExchange, Form: form, Now: now},
-	}
+	r := &request{snap: &s, event: event.Event{Kind: event.KindToken}, in: &in}
 	known := (*request).authenticate // without credentials: whether some rule takes requests of nobody
 	if clientID != "" {
 		known = func(r *request, _ context.Context) error { return j.identify(r, clientID) }
@@ -83,6 +87,19 @@ func (j *Judge) Exchange(ctx context.Context, clientID string, form oauth.Form, 
 		}
 	}
 	return r.authority, tr.Policy, nil
+}
+
+// Reads are the claims that rules and mappers read of an upstream's tokens, or of our own.
+func (j *Judge) Reads(upstream string, own bool) expr.Members {
+	if own {
+		return j.snap.policy.ReadsOwn()
+	}
+	r := j.snap.policy.Reads(upstream)
+	if chain := j.snap.chains[upstream]; chain != nil {
+		c := chain.Reads()
+		r = expr.Members{All: r.All || c.All, Names: slices.Concat(r.Names, c.Names)}
+	}
+	return r
 }
 
 // identify stands in for client authentication.
