@@ -16,6 +16,7 @@ import (
 	"fedbroker/broker/login"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/operator"
+	"fedbroker/broker/userinfo"
 	"fedbroker/store"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/upstreamtest"
@@ -196,7 +197,7 @@ func TestLogin_CommitsAndLinesThatARequestWaitsFor(t *testing.T) {
 		}
 	})
 	h.costs("userinfo", 0, 0, func() {
-		if _, _, err := h.broker.Login().UserInfo(t.Context(), login.UserInfo{DecisionID: "D", Token: second.AccessToken}); err != nil {
+		if _, _, err := h.broker.Login().UserInfo(t.Context(), login.UserInfo{DecisionID: "D", Request: userinfo.Request{Token: second.AccessToken}}); err != nil {
 			t.Error(err)
 		}
 	})

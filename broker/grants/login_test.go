@@ -193,8 +193,12 @@ type failing struct {
 	err error
 }
 
-func (f failing) Redeem(context.Context, session.Presented) (string, error)       { return "", f.err }
-func (f failing) Rotate(context.Context, session.Presented, bool) (string, error) { return "", f.err }
+func (f failing) Redeem(context.Context, session.Presented, string, bool) (string, error) {
+	return "", f.err
+}
+func (f failing) Rotate(context.Context, session.Presented, string, bool) (string, error) {
+	return "", f.err
+}
 
 func TestP26_NothingIsIssuedThatTheStoreDidNotTake(t *testing.T) {
 	h := newLoginWorld(t)

@@ -56,6 +56,7 @@ type loginWorld struct {
 	specs    []clients.Spec
 	chains   map[string]*mappers.Chain
 	rules    string
+	proof    string   // thumbprint of the key that clients prove; "" for none
 	store    Sessions // in the place of sessions, if set
 	revoker  Revoker  // in the place of revoked, if set
 }
@@ -213,7 +214,7 @@ func (h *loginWorld) ask(client, grantType string, form url.Values) answer {
 	if i >= 0 {
 		spec = h.specs[i]
 	}
-	req := &oauth.TokenRequest{GrantType: grantType, Form: f, Now: h.clock(), Requester: oauth.Requester{
+	req := &oauth.TokenRequest{GrantType: grantType, Form: f, Now: h.clock(), Proof: oauth.Proof{Key: h.proof}, Requester: oauth.Requester{
 		ClientID: client, Audiences: spec.Audiences, Scopes: spec.Scopes, Public: spec.Public, FullUpstream: spec.UpstreamClaim == "full", Anonymous: client == "",
 	}}
 	return h.take(req, h.table()[grantType])

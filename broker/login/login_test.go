@@ -13,7 +13,9 @@ import (
 	"fedbroker/broker/limit"
 	"fedbroker/broker/login"
 	"fedbroker/broker/revoke"
+	"fedbroker/broker/rules"
 	"fedbroker/broker/token"
+	"fedbroker/broker/userinfo"
 	"fedbroker/mappers"
 	"fedbroker/upstreams/upstreamtest"
 )
@@ -605,7 +607,7 @@ func TestP6_WhereOneSignedInIsToldByRegistration(t *testing.T) {
 // info is what userinfo says.
 func (h *house) info(access string) map[string]any {
 	h.Helper()
-	body, _, err := h.UserInfo(h.Context(), login.UserInfo{DecisionID: decision, Peer: peer, Token: access})
+	body, _, err := h.UserInfo(h.Context(), login.UserInfo{DecisionID: decision, Peer: peer, Request: userinfo.Request{Token: access}})
 	h.must(err)
 	var out map[string]any
 	h.must(json.Unmarshal(body, &out))
@@ -614,7 +616,7 @@ func (h *house) info(access string) map[string]any {
 
 // refusal is why userinfo says nothing: the code, or "ok".
 func (h *house) refusal(access string) string {
-	body, _, err := h.UserInfo(h.Context(), login.UserInfo{DecisionID: decision, Peer: peer, Token: access})
+	body, _, err := h.UserInfo(h.Context(), login.UserInfo{DecisionID: decision, Peer: peer, Request: userinfo.Request{Token: access}})
 	if err == nil {
 		return "ok"
 	}
@@ -662,8 +664,8 @@ func TestP8_ANarrowedTokenTellsLess(t *testing.T) {
 func TestP35_OnlyALoginsOwnTokenServesAtUserInfo(t *testing.T) {
 	for name, alter := range map[string]func(*token.Own){
 		"exchanged by a rule":     func(o *token.Own) { o.Facts.Lineage.Rules = []string{"r"} },
-		"delegated":               func(o *token.Own) { o.HasActor = true },
-		"bound to a key":          func(o *token.Own) { o.HasConfirmation = true },
+		"delegated":               func(o *token.Own) { o.Act = &rules.Actor{Subject: "acme|bob"} },
+		"bound to a key":          func(o *token.Own) { o.Confirmed = "key" },
 		"of no login":             func(o *token.Own) { o.Facts.Lineage.Families = nil },
 		"of two logins":           func(o *token.Own) { o.Facts.Lineage.Families = append(slices.Clone(o.Facts.Lineage.Families), "x") },
 		"of a login that is gone": func(o *token.Own) { o.Facts.Lineage.Families = []string{"x"} },

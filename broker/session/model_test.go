@@ -103,7 +103,7 @@ func newFamily(r *rapid.T, ctx context.Context, h *house, attempt string) *famil
 	if err != nil {
 		r.Fatal(err)
 	}
-	first, err := h.Redeem(ctx, p)
+	first, err := h.Redeem(ctx, p, "", false)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func (m *familyModel) use(r *rapid.T, ctx context.Context, h *house, keep bool) 
 	if errors.Is(err, session.ErrNone) {
 		return
 	}
-	next, err := h.Rotate(ctx, p, keep)
+	next, err := h.Rotate(ctx, p, "", keep)
 	switch {
 	case p.State == session.Fresh && err == nil:
 		m.used = now

@@ -193,7 +193,7 @@ func TestP36_CurrentTokenRotatedByOneOfMany(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if won := count(t, 32, session.ErrSpent, func() error { _, err := h.Rotate(t.Context(), p, false); return err }); won != 1 {
+				if won := count(t, 32, session.ErrSpent, func() error { _, err := h.Rotate(t.Context(), p, "", false); return err }); won != 1 {
 					t.Errorf("%d rotated it", won)
 				}
 				if got := h.state(first); got != session.Grace {
@@ -236,7 +236,7 @@ func TestP36_NotRotatedOnceItsSessionHasEnded(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if next, err := h.Rotate(t.Context(), p, false); !errors.Is(err, session.ErrNone) || next != "" {
+	if next, err := h.Rotate(t.Context(), p, "", false); !errors.Is(err, session.ErrNone) || next != "" {
 		t.Errorf("%v", err)
 	}
 }
@@ -257,8 +257,8 @@ func TestUnknownOutcome_IssuesNothing(t *testing.T) {
 			return cookie + code, err
 		},
 		"issue":  func() (string, error) { c, _, err := h.Issue(t.Context(), b.session, session.Grant{}); return c, err },
-		"redeem": func() (string, error) { return h.Redeem(t.Context(), code) },
-		"rotate": func() (string, error) { return h.Rotate(t.Context(), family, false) },
+		"redeem": func() (string, error) { return h.Redeem(t.Context(), code, "", false) },
+		"rotate": func() (string, error) { return h.Rotate(t.Context(), family, "", false) },
 	} {
 		e.lose = 1
 		if got, err := f(); got != "" || !errors.Is(err, store.ErrUnknown) || errors.Is(err, session.ErrSpent) {

@@ -105,7 +105,7 @@ func (h *house) redeem(code string) string {
 	if err != nil || p.State != session.Fresh {
 		h.t.Fatalf("code: %v, %v", p.State, err)
 	}
-	token, err := h.Redeem(h.t.Context(), p)
+	token, err := h.Redeem(h.t.Context(), p, "", false)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func (h *house) rotate(token string) string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	next, err := h.Rotate(h.t.Context(), p, false)
+	next, err := h.Rotate(h.t.Context(), p, "", false)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestCode_SpentByOneOfMany(t *testing.T) {
 	var group sync.WaitGroup
 	for range 16 {
 		group.Go(func() {
-			_, err := h.Redeem(t.Context(), p)
+			_, err := h.Redeem(t.Context(), p, "", false)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -303,10 +303,10 @@ func TestCode_StatesAndStrangers(t *testing.T) {
 		t.Errorf("spent: %v, %v", spent.State, err)
 	}
 	for name, p := range map[string]session.Presented{"late": late, "spent": spent, "none": {}} {
-		if _, err := h.Redeem(t.Context(), p); !errors.Is(err, session.ErrSpent) {
+		if _, err := h.Redeem(t.Context(), p, "", false); !errors.Is(err, session.ErrSpent) {
 			t.Errorf("%s: redeemed, %v", name, err)
 		}
-		if _, err := h.Rotate(t.Context(), p, false); !errors.Is(err, session.ErrSpent) {
+		if _, err := h.Rotate(t.Context(), p, "", false); !errors.Is(err, session.ErrSpent) {
 			t.Errorf("%s: rotated, %v", name, err)
 		}
 	}
@@ -376,7 +376,7 @@ func TestP36_TwoAtOnceGetOneSuccessor(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				next, err := h.Rotate(t.Context(), p, false)
+				next, err := h.Rotate(t.Context(), p, "", false)
 				if errors.Is(err, session.ErrSpent) {
 					continue // as the caller does: looks again
 				}
@@ -404,7 +404,7 @@ func TestP36_KeptWithoutRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if next, err := h.Rotate(t.Context(), p, true); err != nil || next != first {
+	if next, err := h.Rotate(t.Context(), p, "", true); err != nil || next != first {
 		t.Errorf("%v", err)
 	}
 	h.pass(167 * time.Hour)
