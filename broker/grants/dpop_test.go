@@ -87,7 +87,8 @@ func TestRFC9449_RefreshTokenOfAPublicClientIsItsKeys(t *testing.T) {
 // RFC 9449 §5: a confidential client's is held by its own authentication, and it may change its key.
 func TestRFC9449_RefreshTokenOfAConfidentialClientTakesAnotherKey(t *testing.T) {
 	h := newLoginWorld(t).proving(mine)
-	a := h.proving(theirs).refresh("wiki", h.signedIn(of("wiki")).refresh)
+	first := h.signedIn(of("wiki"))
+	a := h.proving(theirs).refresh("wiki", first.refresh)
 	want(t, a, "ok")
 	if bound(a) != theirs {
 		t.Errorf("bound to %q", bound(a))

@@ -68,5 +68,5 @@ func (a *attempt) parseAssertion(context.Context) error {
 		return invalid(oauth.ReasonTokenClass, errors.New("a token of ours as assertion"))
 	}
 	a.subject = presented{role: roleAssertion, raw: a.params.subjectToken, token: t}
-	return a.reused(&a.subject)
+	return a.presentable(&a.subject)
 }

@@ -38,7 +38,7 @@ func upstreamFault(r upstreams.Reason) func(*world) {
 
 var faults = []fault{
 	{"no rule names the client", rowClient, "requester", func(w *world) { w.requester.ClientID = "stranger" }, "unauthorized_client grant_not_allowed"},
-	{"a public client", rowClient, "requester", func(w *world) { w.requester = oauth.Requester{ClientID: "spa", Public: true} }, "unauthorized_client grant_not_allowed"},
+	{"a public client", rowClient, "requester", func(w *world) { w.requester = oauth.Requester{ClientID: "gateway", Public: true} }, "unauthorized_client grant_not_allowed"},
 
 	{"subject_token missing", rowParameters, "token", func(w *world) { w.form["subject_token"] = []string{""} }, "invalid_request parameter"},
 	{"subject_token_type missing", rowParameters, "type", func(w *world) { w.form.Del("subject_token_type") }, "invalid_request parameter"},
@@ -67,11 +67,10 @@ var faults = []fault{
 	{"a mapper fails", rowCondition, "claims", func(w *world) { w.identity.Claims["divide"] = int64(0) }, "invalid_request mapping"},
 	{"when", rowCondition, "claims", func(w *world) { w.identity.Claims["dept"] = "Sales" }, "invalid_request condition"},
 	{"an actor token", rowCondition, "actor", func(w *world) {
-		w.form.Set("actor_token", w.token())
-		w.form.Set("actor_token_type", oauth.TypeJWT)
+		w.actor, w.actorOwn = machineToken(w.t, "gateway", "gateway")
 	}, "invalid_request actor"},
-	{"act", rowCondition, "identity", func(w *world) { w.identity.HasActor = true }, "invalid_request actor"},
-	{"may_act", rowCondition, "identity", func(w *world) { w.identity.HasMayAct = true }, "invalid_request actor"},
+	{"act", rowCondition, "identity", func(w *world) { w.identity.Actors = []string{"acme|bot"} }, "invalid_request actor"},
+	{"may_act", rowCondition, "identity", func(w *world) { w.identity.MayAct = map[string]any{"sub": "bot"} }, "invalid_request actor"},
 
 	{"scope beyond", rowScope, "scope", func(w *world) { w.form.Set("scope", "orders.write") }, "invalid_scope scope"},
 	{"scope malformed", rowScope, "scope", func(w *world) { w.form.Set("scope", "orders.read ") }, "invalid_scope scope"},

@@ -71,7 +71,7 @@ func (a *attempt) parse(r role, raw, declared string) (presented, error) {
 	if own := a.own(&p); !agrees(declared, p.token, own) {
 		return p, invalid(oauth.ReasonTokenClass, fmt.Errorf("declared type %s disagrees with class %s, own: %t", declared, p.token.Class(), own))
 	}
-	return p, a.reused(&p)
+	return p, a.presentable(&p)
 }
 
 // introspects finds the one upstream that can vouch for an opaque token: the requester's rules must leave exactly one, for upstreams are never
@@ -93,9 +93,12 @@ func (a *attempt) introspects(p *presented) error {
 	return nil
 }
 
-// reused refuses a token that is the client's credential, too. A signature can be changed into another one that verifies: one token is what has
+// presentable refuses a bound token without any proof, and one that is the client's credential, too. A signature can be changed into another one that verifies: one token is what has
 // one signing input (P14, P24).
-func (a *attempt) reused(p *presented) error {
+func (a *attempt) presentable(p *presented) error {
+	if p.token.Has(jose.MarkerConfirmation) && a.req.Proof.Key == "" { // whose key it is needs no key of ours (P27)
+		return invalid(oauth.ReasonConfirmation, fmt.Errorf("the %s token is bound to a key, and the request proves none", p.role.name))
+	}
 	if p.token.TokenID() == a.req.Requester.CredentialTokenID {
 		return invalid(oauth.ReasonTokenReused, errors.New("the token is the client's credential, too"))
 	}

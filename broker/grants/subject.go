@@ -67,6 +67,9 @@ func (a *attempt) identify(p *presented, id *upstreams.Identity) error {
 		ACR: id.ACR, AMR: id.AMR, JTI: id.JTI, Confirmed: id.Confirmed,
 		Facts: revoke.Facts{TokenID: id.TokenID, Subject: id.BrokerSubject, Upstream: id.Upstream},
 	}
+	if id.HasActor && id.Actors == nil || id.HasMayAct && id.MayAct == nil {
+		return invalid(oauth.ReasonActor, errors.New("act or may_act could not be read"))
+	}
 	for i := len(id.Actors) - 1; i >= 0; i-- { // outermost first
 		p.as.Act = &rules.Actor{Subject: id.Actors[i], Act: p.as.Act}
 	}

@@ -1,6 +1,7 @@
 package grants
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -48,6 +49,8 @@ const policyText = `
 // world is everything that one exchange stands on; a test spoils what it is about.
 type world struct {
 	t         *testing.T
+	grant     string // token exchange, unless it says otherwise
+	text      string // of the rules, unless they are policyText
 	form      url.Values
 	requester oauth.Requester
 	now       time.Time
@@ -58,6 +61,13 @@ type world struct {
 	revokedErr      error
 	own             token.Own
 	ownErr          error
+
+	actor    string             // raw; "" for none
+	actorIs  upstreams.Identity // what its upstream says
+	actorOwn token.Own          // what it is, if ours
+	opaque   bool               // acme and beta introspect
+	proof    oauth.Proof
+	servers  []policy.ResourceServer
 
 	verified []upstreams.Want // what the upstream was asked
 	opened   int
@@ -126,12 +136,30 @@ func (u fakeUpstream) Name() string { return u.name }
 
 func (u fakeUpstream) Verify(_ context.Context, _ jose.Unverified, want upstreams.Want) (upstreams.Identity, error) {
 	u.w.verified = append(u.w.verified, want)
+	if want.Purpose == upstreams.PurposeActor {
+		return u.w.actorIs, u.w.verifyErr
+	}
 	return u.w.identity, u.w.verifyErr
 }
 
-func (w *world) OpenAccess(jose.Unverified, time.Time) (token.Own, error) {
+func (u fakeUpstream) Introspect(ctx context.Context, _ string, want upstreams.Want) (upstreams.Identity, error) {
+	return u.Verify(ctx, jose.Unverified{}, want)
+}
+
+func (w *world) Introspector(name string) (upstreams.Introspector, bool) {
+	return fakeUpstream{w, name}, w.opaque
+}
+
+func (w *world) OpenAccess(t jose.Unverified, _ time.Time) (token.Own, error) {
 	w.opened++
+	if actor, err := jose.Parse(w.actor); err == nil && actor.TokenID() == t.TokenID() {
+		return w.actorOwn, w.ownErr
+	}
 	return w.own, w.ownErr
+}
+
+func (w *world) OpenID(t jose.Unverified, now time.Time) (token.Own, error) {
+	return w.OpenAccess(t, now)
 }
 
 func (w *world) Check(f revoke.Facts, _ time.Time) error {
@@ -154,7 +182,7 @@ func jwt(t *testing.T, header, payload map[string]any, signature string) string 
 
 func (w *world) token() string { return jwt(w.t, w.header, w.payload, "signature") }
 
-func compiledPolicy(t testing.TB, text string) *policy.Policy {
+func compiledPolicy(t testing.TB, text string, servers ...policy.ResourceServer) *policy.Policy {
 	t.Helper()
 	var specs []rules.Spec
 	if err := yaml.Load([]byte(text), &specs, yaml.WithKnownFields()); err != nil {
@@ -164,7 +192,7 @@ func compiledPolicy(t testing.TB, text string) *policy.Policy {
 		Rules: specs, AccessTTL: 10 * time.Minute, Leeway: 30 * time.Second,
 		Upstreams: []rules.Upstream{{Name: "acme", Exchange: true}, {Name: "beta", Exchange: true}},
 		Clients:   []rules.Client{{ID: "gateway"}, {ID: "orders-api"}, {ID: "spa", Public: true}},
-	}, func(path, format string, args ...any) { t.Fatalf(path+": "+format, args...) })
+	}, func(path, format string, args ...any) { t.Fatalf(path+": "+format, args...) }, servers...)
 }
 
 // table is the real grants on the fakes of this world.
@@ -176,21 +204,28 @@ func (w *world) table() map[string]Grant {
 		{Kind: "cel", Claim: "cost", Expression: "has(claims.divide) ? claims.divide.by : 1"},
 	}}, func(path, format string, args ...any) { w.t.Fatalf(path+": "+format, args...) })
 	return Table(Deps{
-		Issuer: ourIssuer, Policy: compiledPolicy(w.t, policyText), Upstreams: w, Own: w, Revoked: w, Chains: map[string]*mappers.Chain{"acme": chain}, Trace: w.trace,
+		Issuer: ourIssuer, Policy: compiledPolicy(w.t, cmp.Or(w.text, policyText), w.servers...), Upstreams: w, Own: w, Revoked: w, Chains: map[string]*mappers.Chain{"acme": chain, "beta": chain}, Trace: w.trace,
 	})
 }
 
 func (w *world) run() (policy.Authority, error) {
 	w.t.Helper()
-	form := maps.Clone(w.form)
-	if !form.Has("subject_token") {
-		form.Set("subject_token", w.token())
+	form, name := maps.Clone(w.form), "subject_token"
+	if w.grant == oauth.GrantJWTBearer {
+		name = "assertion"
+	}
+	if !form.Has(name) {
+		form.Set(name, w.token())
+	}
+	if w.actor != "" {
+		form.Set("actor_token", w.actor)
+		form.Set("actor_token_type", oauth.TypeJWT)
 	}
 	f, err := oauth.ParseForm(form.Encode())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	req := &oauth.TokenRequest{GrantType: oauth.GrantTokenExchange, Form: f, Requester: w.requester, Now: w.now}
+	req := &oauth.TokenRequest{GrantType: cmp.Or(w.grant, oauth.GrantTokenExchange), Form: f, Requester: w.requester, Proof: w.proof, Now: w.now}
 	a, err := w.table()[req.GrantType].Authorize(context.Background(), req)
 	w.seen = req.Seen
 	return a, err

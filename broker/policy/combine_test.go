@@ -332,7 +332,7 @@ func machine() *oauth.Requester {
 
 func forClient(t testing.TB, q *oauth.Requester, scope string, targets ...string) (Authority, error) {
 	t.Helper()
-	d, err := compile(t, "[]").ForClient(q, targets, scope, noon.Add(300*time.Millisecond))
+	d, err := compile(t, "[]").ForClient(q, targets, scope, oauth.Proof{}, noon.Add(300*time.Millisecond))
 	if err != nil {
 		return Authority{}, err
 	}

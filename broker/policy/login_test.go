@@ -114,7 +114,7 @@ func TestP8_LoginsAccessTokenHasNoReleasedClaims(t *testing.T) {
 
 func TestP8_IDTokenOnlyWithOpenID(t *testing.T) {
 	id, wanted := authorityOf(t).IDToken()
-	if want := (IDToken{Audience: "wiki", Nonce: "n", SessionID: "session", Alg: "ES256", Expires: noon.Add(time.Minute), Claims: map[string]any{"name": "Ada"}}); !wanted || !reflect.DeepEqual(id, want) {
+	if want := (IDToken{Audience: "wiki", Requester: "wiki", Nonce: "n", SessionID: "session", Alg: "ES256", Expires: noon.Add(time.Minute), Claims: map[string]any{"name": "Ada"}}); !wanted || !reflect.DeepEqual(id, want) {
 		t.Errorf("%+v", id)
 	}
 	if _, wanted := authorityOf(t, func(g *Login) { g.Scope = "profile" }).IDToken(); wanted {

@@ -46,6 +46,14 @@ func TestIDTokenVerifiesElsewhere(t *testing.T) {
 		t.Errorf("typ %v", typ)
 	}
 	sum := sha256.Sum256([]byte(m.Raw))
+	if lin := map[string]any{
+		"cli": []any{"wiki"}, "fam": []any{"grant-1"}, "ses": []any{"session-1"}, "iat": float64(start.Unix()), "own": float64(start.Unix()),
+	}; claims["jti"] != m.IDTokenJTI || !reflect.DeepEqual(claims["lin"], lin) || claims["origin_exp"] == nil {
+		t.Errorf("what a revocation can name of it: %v", claims)
+	}
+	for _, name := range []string{"jti", "lin", "origin_exp"} {
+		delete(claims, name)
+	}
 	if want := (map[string]any{
 		"iss": issuer, "sub": "acme|ada", "aud": "wiki", "azp": "wiki", "exp": float64(start.Add(time.Minute).Unix()), "iat": float64(start.Unix()),
 		"auth_time": float64(start.Add(-time.Minute).Unix()), "nonce": "n", "acr": "gold", "amr": []any{"pwd"}, "sid": "session-1",

@@ -81,7 +81,7 @@ func compile(t testing.TB, all ...rules.Spec) *policy.Policy {
 func ofClient(t testing.TB, scopes ...string) policy.Authority {
 	t.Helper()
 	r := &oauth.Requester{ClientID: "gateway", Audiences: []string{"orders"}, Scopes: scopes}
-	d, err := compile(t).ForClient(r, nil, "", start)
+	d, err := compile(t).ForClient(r, nil, "", oauth.Proof{}, start)
 	must(t, err)
 	a, err := policy.Combine(d)
 	must(t, err)
@@ -426,14 +426,33 @@ func TestP26_StaleIndexIsUnavailableNeverAllow(t *testing.T) {
 	wantReason(t, "stale, and of another class", err, oauth.CodeInvalidRequest, oauth.ReasonTokenClass)
 }
 
-func TestMarkersAreTold(t *testing.T) {
+func TestP20_ActorsAndKeysAreRead(t *testing.T) {
 	h := newHouse(t)
+	act := map[string]any{"iss": issuer, "sub": "orders-api", "client_id": "orders-api", "act": map[string]any{"iss": issuer, "sub": "acme|bot"}}
 	claims := good()
-	claims["act"], claims["may_act"], claims["cnf"] = map[string]any{}, map[string]any{}, map[string]any{}
+	claims["act"], claims["may_act"], claims["cnf"] = act, map[string]any{}, map[string]any{"jkt": "k1"}
 	own, err := h.open(t, h.forge(t, "at+jwt", claims))
 	must(t, err)
-	if !own.HasActor || !own.HasMayAct || !own.HasConfirmation {
+	want := &rules.Actor{Subject: "orders-api", ClientID: "orders-api", Act: &rules.Actor{Subject: "acme|bot"}}
+	if !reflect.DeepEqual(own.Act, want) || !own.HasMayAct || own.Confirmed != "k1" {
 		t.Errorf("opened %+v", own)
+	}
+	for name, change := range map[string]map[string]any{
+		"act without sub":               {"act": map[string]any{"iss": issuer}},
+		"act of another issuer":         {"act": map[string]any{"iss": "https://other.example", "sub": "x"}},
+		"act without iss":               {"act": map[string]any{"sub": "x"}},
+		"act with more than we write":   {"act": map[string]any{"iss": issuer, "sub": "x", "acr": "gold"}},
+		"act that is no object":         {"act": "x"},
+		"an inner act of nobody":        {"act": map[string]any{"iss": issuer, "sub": "x", "act": map[string]any{"iss": issuer}}},
+		"P25 cnf of more than a key":    {"cnf": map[string]any{"jkt": "k", "x5t#S256": "y"}},
+		"P25 cnf of another kind":       {"cnf": map[string]any{"kid": "k"}},
+		"P25 cnf that is no object":     {"cnf": "k"},
+		"P25 cnf of a key without name": {"cnf": map[string]any{"jkt": ""}},
+	} {
+		claims := good()
+		maps.Copy(claims, change)
+		_, err := h.open(t, h.forge(t, "at+jwt", claims))
+		wantReason(t, name, err, oauth.CodeInvalidRequest, oauth.ReasonToken)
 	}
 }
 
