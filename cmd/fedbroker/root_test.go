@@ -56,7 +56,7 @@ func TestRun_Misuse(t *testing.T) {
 	}{
 		{"unknown command", []string{"explode"}, `unknown command "explode"`},
 		{"unknown command of a group", []string{"keys", "explode"}, `unknown command "explode"`},
-		{"unknown kind", []string{"revoke", "session", "x"}, `unknown command "session"`},
+		{"unknown kind", []string{"revoke", "person", "x"}, `unknown command "person"`},
 		{"too many arguments", []string{"serve", "extra"}, `unknown command "extra"`},
 		{"too few arguments", []string{"revoke", "token"}, "accepts 1 arg(s), received 0"},
 		{"no name", []string{"upstreams", "rebind"}, "accepts 1 arg(s), received 0"},

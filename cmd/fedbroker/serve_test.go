@@ -59,12 +59,11 @@ func TestRevoke_HoldsAtOnceAndAfterAKill(t *testing.T) {
 	if !s.active(t, token) {
 		t.Fatal("want an active token")
 	}
-	kid := s.kids(t)[0]
-	if code, _, stderr := fedbroker(t, "revoke", "kid", kid, "--config", filepath.Join(dir, "fedbroker.yaml")); code != exitDone {
-		t.Fatalf("revoke: exit code %d: %s", code, stderr)
+	if code, stdout, stderr := fedbroker(t, "revoke", "client", "batch", "--config", filepath.Join(dir, "fedbroker.yaml")); code != exitDone || !strings.Contains(stdout, "1 live token inactive") {
+		t.Fatalf("revoke: exit code %d: %s%s", code, stdout, stderr)
 	}
 	if s.active(t, token) {
-		t.Error("the token is active after its key was revoked")
+		t.Error("the token is active after its client was revoked")
 	}
 	s.end(syscall.SIGKILL)
 	if mustStart(t, dir).active(t, token) {
