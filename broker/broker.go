@@ -17,6 +17,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
 
+	"fedbroker/broker/decision"
 	"fedbroker/broker/dpop"
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
@@ -52,6 +53,7 @@ type Options struct {
 	Metrics  *event.Metrics   // [new ones]
 	Logger   *slog.Logger     // [discards]
 	Now      func() time.Time // [time.Now]
+	TraceTTL time.Duration    // how long decisions are kept to be explained; 0: not at all
 }
 
 // PinError refuses a start; see pin.Error.
@@ -59,22 +61,24 @@ type PinError = pin.Error
 
 // Broker is a running broker. Its methods are safe for concurrent use.
 type Broker struct {
-	engine   store.Engine
-	now      func() time.Time
-	snap     atomic.Pointer[snapshot]
-	keys     *keys.Cache // of upstreams
-	keyring  *keyring.Keyring
-	revoked  *revoke.Set
-	spend    *revoke.Spender
-	minter   *token.Minter
-	opener   *token.Opener
-	limits   limit.Set
-	proofs   *dpop.Checker
-	record   record.Recorder
-	pins     *pin.Pins
-	sessions *session.Store
-	tried    *lru.Cache[string, struct{}] // login attempts
-	operator *operator.Operator
+	engine    store.Engine
+	now       func() time.Time
+	snap      atomic.Pointer[snapshot]
+	keys      *keys.Cache // of upstreams
+	keyring   *keyring.Keyring
+	revoked   *revoke.Set
+	spend     *revoke.Spender
+	minter    *token.Minter
+	opener    *token.Opener
+	limits    limit.Set
+	proofs    *dpop.Checker
+	record    record.Recorder
+	pins      *pin.Pins
+	sessions  *session.Store
+	tried     *lru.Cache[string, struct{}] // login attempts
+	operator  *operator.Operator
+	kept      *decision.Store
+	decisions *decision.Recorder
 }
 
 // ConfigError is a configuration that Check refuses, all its problems at once.
@@ -150,6 +154,9 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 		return err
 	}
 	if err := b.openSessions(o, c); err != nil {
+		return err
+	}
+	if err := b.openDecisions(o); err != nil {
 		return err
 	}
 	b.limits = limit.NewSet(c.Limits)
@@ -244,6 +251,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	g.Go(func() error { return b.keys.Run(ctx) })
 	g.Go(func() error { return b.keyring.Run(ctx) })
 	g.Go(func() error { return b.revoked.Run(ctx) })
+	g.Go(func() error { return b.decisions.Run(ctx) })
 	g.Go(func() error { return every(ctx, sweepEvery, b.sweep) })
 	g.Go(func() error { return every(ctx, gaugeEvery, b.gauge) })
 	err := g.Wait()

@@ -19,25 +19,27 @@ import (
 	"fedbroker/upstreams/keys"
 )
 
-// JudgeOptions are what a Judge has in place of a broker's state. All are required.
+// JudgeOptions are what a Judge has in place of a broker's state. Config, Own and Revoked are required.
 type JudgeOptions struct {
 	Config  Config
-	Keys    func(upstreams.Spec) keys.Source // where an upstream's keys come from, in place of the network
+	Keys    func(upstreams.Spec) keys.Source // where an upstream's keys come from; nil, and where it returns nil: from where the configuration says
+	Saved   keys.Store                       // last good keys, for upstreams that are down; may be nil
 	Own     grants.Opener
 	Revoked grants.Checker
 }
 
-// Judge says what a broker of this configuration would decide: it takes the same steps on the same snapshot, with keys of its maker's.
-// It issues nothing, writes nothing and touches no network.
+// Judge says what a broker of this configuration would decide: it takes the same steps on the same snapshot. It issues nothing, and but for what
+// fetching keys takes it writes nothing and touches no network.
 type Judge struct {
-	o     JudgeOptions
-	snap  *snapshot
-	cache *keys.Cache
+	own     grants.Opener
+	revoked grants.Checker
+	snap    *snapshot
+	cache   *keys.Cache // its own; nil: its broker's
 }
 
 // NewJudge compiles the configuration, from which secrets may be missing: a Judge authenticates nobody. The error is a *ConfigError.
 func NewJudge(o JudgeOptions) (*Judge, error) {
-	cache := keys.New(keys.Options{})
+	cache := keys.New(keys.Options{Store: o.Saved})
 	var problems []string
 	s := compile(o.Config, parts{keys: cache}, func(path, format string, args ...any) {
 		if !strings.HasSuffix(path, ".secret_sha256") && !strings.HasSuffix(path, ".client_secret") {
@@ -49,15 +51,27 @@ func NewJudge(o JudgeOptions) (*Judge, error) {
 	}
 	for _, name := range s.upstreams.Names() {
 		spec, _ := s.upstreams.Effective(name)
-		cache.Register(name, keys.Upstream{Issuer: spec.Issuer, Static: true, Source: o.Keys(spec)})
+		if o.Keys == nil {
+			break
+		}
+		if source := o.Keys(spec); source != nil {
+			cache.Register(name, keys.Upstream{Issuer: spec.Issuer, Static: true, Source: source})
+		}
 	}
-	return &Judge{o, s, cache}, nil
+	return &Judge{o.Own, o.Revoked, s, cache}, nil
+}
+
+// Judge judges by the configuration, the keys and the revocations of now.
+func (b *Broker) Judge() *Judge {
+	return &Judge{own: b.opener, revoked: b.revoked, snap: b.snap.Load()}
 }
 
 // Close ends what is under way.
 func (j *Judge) Close() {
-	j.cache.Close()
-	j.snap.upstreams.Close()
+	if j.cache != nil {
+		j.cache.Close()
+		j.snap.upstreams.Close()
+	}
 }
 
 // Upstream is a configured upstream, preset and defaults applied.
@@ -71,22 +85,28 @@ func (j *Judge) Exchange(ctx context.Context, clientID string, form oauth.Form, 
 // Token judges a request to the token endpoint from where the client is known, "" is nobody in particular, and a proof, if there is one, has
 // held. The error is an *oauth.Error; the trace says how the rules fared, as far as they were asked.
 func (j *Judge) Token(ctx context.Context, clientID string, in oauth.TokenRequest) (policy.Authority, rules.Trace, error) {
+	a, tr, err := j.trace(ctx, clientID, &in)
+	return a, tr.Policy, err
+}
+
+// trace is Token with the whole of the trace.
+func (j *Judge) trace(ctx context.Context, clientID string, in *oauth.TokenRequest) (policy.Authority, grants.Trace, error) {
 	var tr grants.Trace
 	s := *j.snap
 	s.grants = grants.Table(grants.Deps{
-		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: j.o.Own, Revoked: j.o.Revoked, Trace: &tr,
+		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: j.own, Revoked: j.revoked, Trace: &tr,
 	})
-	r := &request{snap: &s, event: event.Event{Kind: event.KindToken}, in: &in}
+	r := &request{snap: &s, event: event.Event{Kind: event.KindToken}, in: in}
 	known := (*request).authenticate // without credentials: whether some rule takes requests of nobody
 	if clientID != "" {
 		known = func(r *request, _ context.Context) error { return j.identify(r, clientID) }
 	}
 	for _, step := range [...]step{known, (*request).chooseGrant, (*request).allowGrant, (*request).authorize} {
 		if err := step(r, ctx); err != nil {
-			return policy.Authority{}, tr.Policy, oauth.AsError(err)
+			return policy.Authority{}, tr, oauth.AsError(err)
 		}
 	}
-	return r.authority, tr.Policy, nil
+	return r.authority, tr, nil
 }
 
 // Reads are the claims that rules and mappers read of an upstream's tokens, or of our own.

@@ -92,10 +92,12 @@ func (r *request) run(ctx context.Context, steps []step) error {
 	err := r.take(ctx, steps)
 	r.event.Duration = r.now().Sub(r.in.Now)
 	if err == nil {
+		r.note(nil)
 		r.record.Tell(ctx, &r.event)
 		return nil
 	}
 	refusal := oauth.AsError(err)
+	r.note(refusal)
 	r.event.Audits = refusal.Audits
 	r.event.Refuse(refusal)
 	// P26: before a client is known, anybody could fill the journal. What was used twice is revoked, whoever brought it: that is an act.

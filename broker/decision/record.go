@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"fedbroker/broker/oauth"
 	"fedbroker/mappers/expr"
 )
 
@@ -45,7 +46,38 @@ type Token struct {
 	Upstream string         `json:"upstream,omitempty"` // name; of an own token the one that it names
 	TokenID  string         `json:"token_id,omitempty"` // as lineage has it
 	Typ      string         `json:"typ,omitempty"`      // of the header, as jose.Unverified has it
+	Opaque   bool           `json:"opaque,omitempty"`   // it was no JWT: its upstream introspected it (RFC 7662)
 	Claims   map[string]any `json:"claims,omitempty"`   // values as package mappers has them
+}
+
+// What can be missing in a Record, as Partial names it.
+const (
+	PartSubject = "subject"
+	PartActor   = "actor"
+)
+
+// Of is the record of a request that ended: by the rule, or with the refusal.
+func Of(in *oauth.TokenRequest, grant, rule string, refusal *oauth.Error) Record {
+	r := Record{
+		ID: in.DecisionID, At: in.Now, Grant: grant, ClientID: in.Requester.ClientID, Anonymous: in.Requester.Anonymous,
+		Audiences: in.Seen.Targets, Scope: in.Form.Get(oauth.ParamScope), TokenType: in.Form.Get(oauth.ParamRequestedTokenType),
+		SubjectType: in.Form.Get(oauth.ParamSubjectTokenType), ActorType: in.Form.Get(oauth.ParamActorTokenType), ProofKey: in.Proof.Key, Rule: rule,
+	}
+	if refusal != nil {
+		r.Code, r.Reason = string(refusal.Code), string(refusal.Reason)
+	}
+	if in.Seen.Tokens == nil {
+		r.Partial = []string{PartSubject}
+		return r
+	}
+	subject, actor := in.Seen.Tokens()
+	r.Subject = Token(*subject)
+	if actor != nil {
+		r.Actor = (*Token)(actor)
+	} else if in.Form.Has(oauth.ParamActorToken) {
+		r.Partial = append(r.Partial, PartActor)
+	}
+	return r
 }
 
 // Allowed tells whether a token was issued.

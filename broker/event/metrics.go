@@ -35,6 +35,7 @@ const (
 	namePartReady          = "fedbroker_broker_part_ready_bool"         // part; gauge
 	nameJournalSeconds     = "fedbroker_journal_append_seconds"         // outcome
 	nameJournalLost        = "fedbroker_journal_refusals_dropped_total" // lines of refusals that found the queue full
+	nameDecisionsLost      = "fedbroker_decision_records_dropped_total" // decisions that are not kept to be explained
 	nameEngineSwept        = "fedbroker_engine_records_swept_total"     // expired records freed
 	nameEngineSweepSeconds = "fedbroker_engine_sweep_seconds"           // outcome
 )
@@ -57,7 +58,7 @@ type Metrics struct {
 	logins, loginDenials, logouts, userInfos  *prometheus.CounterVec
 	limitRefusals, httpRequests               *prometheus.CounterVec
 	httpSeconds, keyFetch, journal, sweep     *prometheus.HistogramVec
-	panics, journalLost, swept                prometheus.Counter
+	panics, journalLost, decisionsLost, swept prometheus.Counter
 	upstreamReady, partReady                  *prometheus.GaugeVec
 }
 
@@ -85,6 +86,7 @@ func NewMetrics() *Metrics {
 	m.sweep = m.histograms(nameEngineSweepSeconds, "Time to sweep expired records.", "outcome")
 	m.panics = m.counter(namePanics, "Panics that a request caused and that were caught.")
 	m.journalLost = m.counter(nameJournalLost, "Lines of refusals dropped because too many were queued.")
+	m.decisionsLost = m.counter(nameDecisionsLost, "Decisions that were not kept to be explained later, because there were too many.")
 	m.swept = m.counter(nameEngineSwept, "Expired records freed.")
 	m.upstreamReady = m.gauges(nameUpstreamReady, "1 if tokens of the upstream can be verified now.", "upstream")
 	m.partReady = m.gauges(namePartReady, "1 if the part of the broker works now: engine, journal, revocations, signing_keys.", "part")
@@ -217,6 +219,9 @@ func truth(b bool) float64 {
 func (m *Metrics) Journal(err error, took time.Duration) {
 	m.journal.WithLabelValues(outcome(err)).Observe(took.Seconds())
 }
+
+// DecisionsDropped counts decisions that cannot be explained later.
+func (m *Metrics) DecisionsDropped(n int) { m.decisionsLost.Add(float64(n)) }
 
 // JournalDropped counts a refusal's line that found no room in the queue.
 func (m *Metrics) JournalDropped() { m.journalLost.Inc() }

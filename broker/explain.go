@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"fedbroker/broker/decision"
+	"fedbroker/broker/event"
+	"fedbroker/broker/explain"
+	"fedbroker/broker/oauth"
+)
+
+// Issuer is our issuer identifier.
+func (j *Judge) Issuer() string { return j.snap.config.Issuer }
+
+// Explain judges a request and says how it came to that. The error is an *explain.UsageError: of what is no request at all there is nothing to
+// explain.
+func (j *Judge) Explain(ctx context.Context, r explain.Request) (explain.Explanation, error) {
+	form, err := r.Form(j.Issuer())
+	if err != nil {
+		return explain.Explanation{}, err
+	}
+	run := explain.Run{Request: r}
+	run.Authority, run.Trace, run.Err = j.trace(ctx, r.Requester, &oauth.TokenRequest{GrantType: r.GrantType(), Form: form, Now: r.At, Proof: r.Proof})
+	return j.configuration().Explain(run), nil
+}
+
+// configuration is what an explanation has to know of the snapshot.
+func (j *Judge) configuration() explain.Configuration {
+	s := j.snap
+	c := explain.Configuration{Issuer: s.config.Issuer, Select: s.upstreams, Policy: s.policy, Reads: j.Reads}
+	for i, u := range s.config.Upstreams {
+		info, _ := s.upstreams.Info(u.Name)
+		spec, _ := s.upstreams.Effective(u.Name)
+		c.Upstreams = append(c.Upstreams, explain.Upstream{Spec: spec, Path: fmt.Sprintf("upstreams[%d]", i), Conditions: len(info.Conditions)})
+	}
+	return c
+}
+
+// note keeps what a decision was taken on. Of a request that nobody vouched for, neither by credentials nor by a token that verified, nothing is
+// kept: anybody could fill the store.
+func (r *request) note(refusal *oauth.Error) {
+	seen := &r.in.Seen
+	if r.in.GrantType != oauth.GrantTokenExchange && r.in.GrantType != oauth.GrantJWTBearer || seen.Tokens == nil && !r.event.Known {
+		return
+	}
+	r.decisions.Note(refusal != nil, func() decision.Record { return decision.Of(r.in, r.event.Grant, r.authority.RuleID(), refusal) })
+}
+
+// Decisions are those that are kept.
+func (b *Broker) Decisions() *decision.Store { return b.kept }
+
+// OpenJudge makes a judge of what the engine holds, for a command that found no server: it knows our keys, the revocations and the last good keys
+// of upstreams.
+func OpenJudge(ctx context.Context, o Options) (*Judge, error) {
+	b, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return b.Judge(), nil
+}
+
+// openDecisions makes what keeps decisions.
+func (b *Broker) openDecisions(o Options) (err error) {
+	if b.kept, err = decision.Open(o.Engine, o.Sealing); err != nil {
+		return err
+	}
+	b.decisions, err = decision.NewRecorder(decision.RecorderOptions{
+		Store: b.kept, TTL: o.TraceTTL, Now: o.Now, Dropped: o.Metrics.DecisionsDropped,
+		Failed: func(err error) {
+			b.record.Log.LogAttrs(context.Background(), slog.LevelWarn, "decisions not kept", slog.Any(event.AttrError, err))
+		},
+	})
+	return err
+}
