@@ -32,12 +32,13 @@ export class Issuer {
 
   keySet() { return JSON.stringify({ keys: [this.jwk] }) }
 
-  // issue signs the claims as issued now: their times are moved, and claims that change are given.
+  // issue signs the claims as issued now: their times are moved, and a jti is a new one.
   issue(claims, changes = {}) {
     const { iat } = claims
     const now = Math.floor(Date.now() / 1000)
     const moved = Object.fromEntries(['iat', 'nbf', 'exp'].filter((name) => name in claims).map((name) => [name, now + claims[name] - iat]))
-    return new SignJWT({ ...claims, ...moved, jti: crypto.randomUUID(), ...changes }).setProtectedHeader({ alg: this.alg, kid: this.jwk.kid, typ: 'JWT' }).sign(this.key).then(keep)
+    const jti = 'jti' in claims ? { jti: crypto.randomUUID() } : {}
+    return new SignJWT({ ...claims, ...moved, ...jti, ...changes }).setProtectedHeader({ alg: this.alg, kid: this.jwk.kid, typ: 'JWT' }).sign(this.key).then(keep)
   }
 }
 
