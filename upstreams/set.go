@@ -102,7 +102,7 @@ func (o Options) judged(written Spec, bad func(key, format string, args ...any))
 	m.verifier = verifier{
 		name: written.Name, issuer: effective.Issuer, manyIssuers: written.IssuerPattern != "", loginAudience: written.ClientID,
 		audiences: slices.Clone(written.Audiences), parties: slices.Clone(written.AuthorizedParties), subject: effective.Subject,
-		acr: maps.Clone(written.ACRMap), amr: maps.Clone(written.AMRMap), leeway: *effective.Leeway, now: o.Now, keys: o.Keys,
+		acr: maps.Clone(written.ACRMap), amr: maps.Clone(written.AMRMap), leeway: *effective.Leeway, ourIssuer: o.OurIssuer, now: o.Now, keys: o.Keys,
 	}
 	for _, typ := range *effective.AcceptTyp {
 		m.acceptTyp = append(m.acceptTyp, jose.NormalTyp(typ))

@@ -24,6 +24,7 @@ type verifier struct {
 	subject       Claims
 	acr, amr      map[string]string
 	leeway        time.Duration
+	ourIssuer     string
 	now           func() time.Time
 	keys          *keys.Cache // nil: can't verify
 }
@@ -110,7 +111,7 @@ type judgement struct {
 // keylessSteps are all checks but the signature's, in order.
 var keylessSteps = [...]func(*judgement) error{
 	(*judgement).purpose, (*judgement).class, (*judgement).issuerIsOurs, (*judgement).audience, (*judgement).times,
-	(*judgement).confirmation, (*judgement).nonce, (*judgement).algorithm, (*judgement).readClaims, (*judgement).readSubject,
+	(*judgement).confirmation, (*judgement).actors, (*judgement).idJAG, (*judgement).nonce, (*judgement).algorithm, (*judgement).readClaims, (*judgement).readSubject,
 }
 
 func (j *judgement) refused(reason Reason, format string, args ...any) error {
@@ -120,7 +121,7 @@ func (j *judgement) refused(reason Reason, format string, args ...any) error {
 // purpose refuses what this upstream is not configured for (P11).
 func (j *judgement) purpose() error {
 	switch j.want.Purpose {
-	case PurposeExchange, PurposeActor:
+	case PurposeExchange, PurposeActor, PurposeGrant:
 		if len(j.audiences) == 0 {
 			return j.refused(ReasonPurpose, "no audiences for exchange")
 		}
@@ -153,6 +154,11 @@ func (j *judgement) class() error {
 			return nil
 		}
 		return j.refused(ReasonClass, "typ is not accepted for this purpose: %s", class)
+	case jose.ClassIDJAG: // for us to redeem, and for nothing else (P23)
+		if j.want.Purpose == PurposeGrant {
+			return nil
+		}
+		return j.refused(ReasonClass, "an ID-JAG")
 	default:
 		return j.refused(ReasonClass, "a token of class %s", class)
 	}
@@ -161,15 +167,6 @@ func (j *judgement) class() error {
 func (j *judgement) issuerIsOurs() error {
 	if j.issuer == "" || j.token.UnverifiedIssuer() != j.issuer {
 		return j.refused(ReasonIssuer, "iss is not the upstream's")
-	}
-	return nil
-}
-
-// confirmation refuses a token that is bound to a key (RFC 7800): nobody has proven to hold it (P25). At the end of a login the token comes
-// from the upstream itself.
-func (j *judgement) confirmation() error {
-	if j.want.Purpose != PurposeLogin && j.token.Has(jose.MarkerConfirmation) {
-		return j.refused(ReasonConfirmation, "cnf without proof of possession")
 	}
 	return nil
 }
