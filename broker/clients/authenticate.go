@@ -23,41 +23,43 @@ func (a Authenticated) Requester() oauth.Requester {
 	}
 }
 
-// method checks what was presented. client is the one that is named, or one that nothing fits.
-type method func(ctx context.Context, r *Registry, client *Client, c oauth.Credentials, now time.Time) (tokenID string, err error)
+// method checks what was presented, and says who that is. named is the client that the request names, or one that nothing fits.
+type method func(ctx context.Context, r *Registry, named *Client, c oauth.Credentials, now time.Time) (Authenticated, error)
 
 // methods are all that a client can be registered with.
 var methods = map[string]method{
 	oauth.AuthNone:          none,
 	oauth.AuthSecretBasic:   secret,
 	oauth.AuthSecretPost:    secret,
-	oauth.AuthPrivateKeyJWT: privateKeyJWT,
+	oauth.AuthPrivateKeyJWT: assertion,
 }
 
 // Authenticate holds a client to exactly the method that it is registered with (P37). A client that does not exist, or has another
 // method, goes the same way as one whose credential is wrong.
 //
-// The error is an *oauth.Error: invalid_client, or temporarily_unavailable where the client's keys can't be had or its assertion
-// can't be marked as spent.
+// The error is an *oauth.Error: invalid_client, or temporarily_unavailable where the client's keys can't be had, the
+// revocations are stale, or its assertion can't be marked as spent.
 func (r *Registry) Authenticate(ctx context.Context, c oauth.Credentials, now time.Time) (Authenticated, error) {
 	check, ok := methods[c.Method]
 	if !ok {
 		return Authenticated{}, refuse(errors.New("no client authentication that is known"))
 	}
-	id := c.ClientID
-	if c.Method == oauth.AuthPrivateKeyJWT && id == "" { // RFC 7521 section 4.2: client_id is optional beside an assertion
-		id = unverifiedClientID(c.Assertion)
-	}
-	client, known := r.clients[id]
-	if !known || !slices.Contains(client.methods, c.Method) {
-		_, _ = check(ctx, r, r.nobody, c, now)
+	got, err := check(ctx, r, r.named(c.ClientID, c.Method), c, now)
+	switch {
+	case err != nil:
+		return Authenticated{}, err
+	case got.Client == nil || got.Client == r.nobody:
 		return Authenticated{}, refuse(errors.New("no client of this id and method"))
 	}
-	tokenID, err := check(ctx, r, client, c, now)
-	if err != nil {
-		return Authenticated{}, err
+	return got, nil
+}
+
+// named is the client of an id and a method, or nobody.
+func (r *Registry) named(id, method string) *Client {
+	if c, known := r.clients[id]; known && slices.Contains(c.methods, method) {
+		return c
 	}
-	return Authenticated{Client: client, TokenID: tokenID}, nil
+	return r.nobody
 }
 
 func refuse(cause error) *oauth.Error {

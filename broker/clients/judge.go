@@ -3,6 +3,7 @@ package clients
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -92,7 +93,7 @@ func (s *Spec) judgeMethod(bad report) {
 		allowed = []string{oauth.AuthNone}
 	case s.SecretSHA256 != "":
 		allowed = []string{oauth.AuthSecretBasic, oauth.AuthSecretPost}
-	case s.JWKSURI != "" || s.JWKSFile != "":
+	case s.JWKSURI != "" || s.JWKSFile != "" || s.Assertion != nil:
 		allowed = []string{oauth.AuthPrivateKeyJWT}
 	}
 	if s.AuthMethod != "" && !slices.Contains(allowed, s.AuthMethod) {
@@ -201,10 +202,25 @@ func (o *Options) judgeAssertion(a *AssertionSpec, bad report) {
 		bad("audience", "want the exact aud of the workload's token, got none")
 	} else if slices.Contains(o.Upstreams[a.Upstream], a.Audience) {
 		bad("audience", "want one that upstream %s does not exchange tokens for: a token must not serve as both", a.Upstream)
+	} else if name, found := o.exchangedElsewhere(a); found {
+		bad("audience", "want one that upstream %s, which has the same issuer, does not exchange tokens for", name)
+	}
+	if issuer, known := o.Issuers[a.Upstream]; known && issuer == "" {
+		bad("upstream", "want one of a single issuer: a subject means something only beside its issuer")
 	}
 	if a.MaxAge != nil && (*a.MaxAge <= 0 || *a.MaxAge > maxAssertionMaxAge) {
 		bad("max_age", "want more than 0s, at most %v, got %v", maxAssertionMaxAge, *a.MaxAge)
 	}
+}
+
+// exchangedElsewhere finds an upstream of the same issuer that takes tokens for the assertion's audience in exchange.
+func (o *Options) exchangedElsewhere(a *AssertionSpec) (string, bool) {
+	for _, name := range slices.Sorted(maps.Keys(o.Upstreams)) {
+		if issuer := o.Issuers[name]; issuer != "" && issuer == o.Issuers[a.Upstream] && slices.Contains(o.Upstreams[name], a.Audience) {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 func (o *Options) knownUpstream(bad report, path, name string) {

@@ -241,23 +241,6 @@ func TestP11_IdentifiersAreUnique(t *testing.T) {
 	}
 }
 
-func TestP24_AssertionMatchesExactly(t *testing.T) {
-	base := func() clients.Spec {
-		s := wiki()
-		s.SecretSHA256, s.Assertion = "", &clients.AssertionSpec{Upstream: "cluster", Subject: "system:serviceaccount:a:b", Audience: "wiki-at-broker"}
-		return s
-	}
-	judgeChanges(t, base, []change{
-		{"good", func(*clients.Spec) {}, ""},
-		{"unknown upstream", func(s *clients.Spec) { s.Assertion.Upstream = "nobody" }, "assertion.upstream"},
-		{"no subject", func(s *clients.Spec) { s.Assertion.Subject = "" }, "assertion.subject"},
-		{"no audience", func(s *clients.Spec) { s.Assertion.Audience = "" }, "assertion.audience"},
-		{"an audience that is exchanged", func(s *clients.Spec) { s.Assertion.Audience = issuer }, "assertion.audience"},
-		{"no age at all", func(s *clients.Spec) { s.Assertion.MaxAge = ptr(time.Duration(0)) }, "assertion.max_age"},
-		{"too old", func(s *clients.Spec) { s.Assertion.MaxAge = ptr(25 * time.Hour) }, "assertion.max_age"},
-	})
-}
-
 func TestAllProblemsAtOnce(t *testing.T) {
 	s := clients.Spec{ID: "a b", GrantTypes: []string{"x"}, RedirectURIs: []string{"*"}, Scopes: []string{""}, AuthMethod: "magic", PKCE: "no", UpstreamClaim: "x"}
 	bad, _, _ := problems(s)
@@ -270,9 +253,9 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 func TestUnserved(t *testing.T) {
 	s := wiki()
-	s.GrantTypes = append(s.GrantTypes, "client_credentials", "token-exchange", "device_code")
+	s.GrantTypes = append(s.GrantTypes, "client_credentials", "token-exchange", "jwt-bearer", "device_code")
 	s.Assertion = &clients.AssertionSpec{}
-	want := []string{"assertion", "grant_types: device_code"}
+	want := []string{"grant_types: device_code"}
 	if got := s.Unserved(); !slices.Equal(got, want) {
 		t.Errorf("unserved %q, want %q", got, want)
 	}
@@ -293,6 +276,9 @@ func TestDefaults(t *testing.T) {
 	}
 	if m := (clients.Spec{SecretSHA256: hash}).WithDefaults().AuthMethod; m != "" {
 		t.Errorf("a secret is held to %q, want basic or post", m)
+	}
+	if m := (clients.Spec{Assertion: &clients.AssertionSpec{}}).WithDefaults().AuthMethod; m != "private_key_jwt" {
+		t.Errorf("a workload: %q", m)
 	}
 	if m := (clients.Spec{Public: true}).WithDefaults().AuthMethod; m != "none" {
 		t.Errorf("public: %q", m)

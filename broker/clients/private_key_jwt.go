@@ -19,6 +19,8 @@ const (
 	maxAssertionLife = 5 * time.Minute
 	// spendSlack is beyond the last moment at which the assertion could pass.
 	spendSlack = time.Second
+	// maxLeeway is the longest that an upstream can have (P12).
+	maxLeeway = 2 * time.Minute
 	// keySetPrefix begins the name of a client's key set: no upstream's name holds a colon (P1).
 	keySetPrefix = "client:"
 	// tokenPath of the token endpoint, relative to the issuer.
@@ -64,54 +66,49 @@ func (r *Registry) register(c *Client) error {
 	return nil
 }
 
-// unverifiedClientID only selects the client whose keys may verify the assertion.
-func unverifiedClientID(assertion string) string {
-	u, err := jose.Parse(assertion)
-	if err != nil {
-		return ""
-	}
-	return u.UnverifiedIssuer()
-}
-
 // privateKeyJWT checks a client's own assertion (RFC 7523 section 3, OpenID Connect Core 1.0 section 9), narrower than these: one
 // audience, at most five minutes, and once. All that needs no key is judged before keys are asked for, so that what must fail anyway costs
 // no fetch and tells nobody which clients have keys; the jti is spent last, when the signature has shown whose it is.
-func privateKeyJWT(ctx context.Context, r *Registry, client *Client, c oauth.Credentials, now time.Time) (string, error) {
-	u, err := jose.Parse(c.Assertion)
-	if err != nil {
-		return "", refuse(err)
-	}
+func (r *Registry) privateKeyJWT(ctx context.Context, client *Client, u jose.Unverified, now time.Time) (Authenticated, error) {
 	// An access token, a logout token or a proof, which the client's key may sign elsewhere, is no assertion (P9).
 	if u.Class() != jose.ClassJWT {
-		return "", refuse(fmt.Errorf("assertion of class %v", u.Class()))
+		return Authenticated{}, refuse(fmt.Errorf("assertion of class %v", u.Class()))
 	}
 	if client.assertionKeys == "" || r.keys == nil || r.spend == nil {
-		return "", refuse(errors.New("no keys to verify an assertion"))
+		return Authenticated{}, refuse(errors.New("no keys to verify an assertion"))
 	}
 	if u.UnverifiedIssuer() != client.ID {
-		return "", refuse(errors.New("iss is not the client"))
+		return Authenticated{}, refuse(errors.New("iss is not the client"))
 	}
 	if !jose.DefaultAlgorithms().Holds(u.Alg()) {
-		return "", refuse(jose.ErrAlgorithm)
+		return Authenticated{}, refuse(jose.ErrAlgorithm)
 	}
 	jti, until, err := r.judgeAssertion(client, u.UnverifiedClaims(), now)
 	if err != nil {
-		return "", refuse(err)
+		return Authenticated{}, refuse(err)
 	}
 	set, err := r.keys.Lookup(ctx, client.assertionKeys, u.KeyID(), client.ID)
 	if err != nil {
-		return "", r.keysError(client, err)
+		return Authenticated{}, r.keysError(client, err)
 	}
 	if _, err := u.Verify(set, jose.DefaultAlgorithms()); err != nil { // of the bytes that were judged
-		return "", refuse(err)
+		return Authenticated{}, refuse(err)
 	}
-	switch err := r.spend.Spend(ctx, client.assertionKeys, client.ID, jti, until); {
+	if err := r.spendOnce(ctx, client.assertionKeys, client.ID, jti, until); err != nil {
+		return Authenticated{}, err
+	}
+	return Authenticated{Client: client, TokenID: u.TokenID()}, nil
+}
+
+// spendOnce marks the assertion's jti as used.
+func (r *Registry) spendOnce(ctx context.Context, source, issuer, jti string, until time.Time) error {
+	switch err := r.spend.Spend(ctx, source, issuer, jti, until); {
 	case errors.Is(err, revoke.ErrSpent):
-		return "", oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonReplay).Because(err)
+		return oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonReplay).Because(err)
 	case err != nil:
-		return "", oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
+		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
 	}
-	return u.TokenID(), nil
+	return nil
 }
 
 // keysError is 503 only in an outage: nothing is at hand to judge any assertion of this client by. While a key set serves, a kid that is

@@ -12,7 +12,8 @@ import (
 	"fedbroker/mappers"
 )
 
-// Options describe a Registry. Issuer is required; without Keys or Spend, clients with keys can be judged but not authenticated.
+// Options describe a Registry. Issuer is required; without Keys or Spend, clients with keys can be judged but not authenticated, nor can
+// those with an assertion without Issuers, Workload or Revoked.
 type Options struct {
 	Specs      []Spec
 	Issuer     string
@@ -21,6 +22,9 @@ type Options struct {
 	Leeway     time.Duration       // how far a client's clock may be off (P12)
 	Keys       Keys
 	Spend      *revoke.Spender
+	Issuers    map[string]string // each upstream's issuer, by its name; "" for a pattern
+	Workload   Workload
+	Revoked    Revocations // whether a workload, or its upstream, is
 }
 
 // Client is a registered client. It is not to be written to.
@@ -53,6 +57,10 @@ type Registry struct {
 	clients map[string]*Client
 	order   []*Client
 	nobody  *Client // stands for every client that does not exist, so that looking takes as long
+
+	workload  Workload
+	revoked   Revocations
+	workloads map[origin]*workloads
 }
 
 // NewRegistry judges the specs and reports each problem to bad and each warning to warn, with paths such as
@@ -64,7 +72,10 @@ func NewRegistry(o Options, bad, warn func(path, format string, args ...any)) *R
 	if warn == nil {
 		warn = func(string, string, ...any) {}
 	}
-	r := &Registry{issuer: o.Issuer, leeway: o.Leeway, keys: o.Keys, spend: o.Spend, clients: make(map[string]*Client, len(o.Specs)), nobody: &Client{}}
+	r := &Registry{
+		issuer: o.Issuer, leeway: o.Leeway, keys: o.Keys, spend: o.Spend, clients: make(map[string]*Client, len(o.Specs)), nobody: &Client{},
+		workload: o.Workload, revoked: o.Revoked, workloads: map[origin]*workloads{},
+	}
 	_, _ = rand.Read(r.nobody.secret[:])
 	for i := range o.Specs {
 		at := func(to report) report {
@@ -81,6 +92,9 @@ func NewRegistry(o Options, bad, warn func(path, format string, args ...any)) *R
 		r.order = append(r.order, c)
 		if err := r.register(c); err != nil {
 			at(bad)("jwks_uri", "%v", err)
+		}
+		if issuer := o.Issuers[c.workloadUpstream()]; issuer != "" {
+			r.addWorkload(c, issuer, at(bad))
 		}
 	}
 	r.judgeIdentifiers(&o, bad)

@@ -52,7 +52,9 @@ type AssertionSpec struct {
 	Upstream string         `yaml:"upstream"`
 	Subject  string         `yaml:"subject"`
 	Audience string         `yaml:"audience"`
-	MaxAge   *time.Duration `yaml:"max_age,omitempty"` // [1h]
+	MaxAge   *time.Duration `yaml:"max_age,omitempty"` // since iat [1h]
+
+	SingleUse bool `yaml:"single_use,omitempty"` // every token once, by its jti
 }
 
 // Values of the specs.
@@ -79,7 +81,7 @@ func (s Spec) WithDefaults() Spec {
 		switch {
 		case s.Public:
 			s.AuthMethod = oauth.AuthNone
-		case s.JWKSURI != "" || s.JWKSFile != "":
+		case s.JWKSURI != "" || s.JWKSFile != "" || s.Assertion != nil:
 			s.AuthMethod = oauth.AuthPrivateKeyJWT
 		}
 	}
@@ -101,14 +103,11 @@ func (s Spec) WithDefaults() Spec {
 }
 
 // served are the grant types that a client can use now.
-var served = [...]string{"authorization_code", "client_credentials", "refresh_token", "token-exchange"}
+var served = [...]string{"authorization_code", "client_credentials", "jwt-bearer", "refresh_token", "token-exchange"}
 
-// Unserved names the keys and grant types of the entry that are judged but that nothing acts on yet.
+// Unserved names the grant types of the entry that are judged but that nothing acts on yet.
 func (s Spec) Unserved() []string {
 	var names []string
-	if s.Assertion != nil {
-		names = append(names, "assertion")
-	}
 	for _, g := range s.GrantTypes {
 		if !slices.Contains(served[:], g) {
 			names = append(names, "grant_types: "+g)
