@@ -81,7 +81,7 @@ func (s *state) close() error { return errors.Join(s.lines.Close(), s.engine.Clo
 
 // options are the broker's on this state.
 func (s *state) options(c *config.Loaded) broker.Options {
-	return broker.Options{Config: c.Config, Engine: s.engine, Journal: s.lines, Sealing: s.sealing}
+	return broker.Options{Config: c.Config, Engine: s.engine, Journal: s.lines, Sealing: s.sealing, TraceTTL: *c.Audit.TraceTTL}
 }
 
 // explained gives errors of start-up that the configuration is to blame for their exit code, and what to do about them.

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"fedbroker/broker"
+	"fedbroker/broker/decision"
 	"fedbroker/broker/web"
 	"fedbroker/broker/web/admin"
 	"fedbroker/store"
@@ -42,8 +43,9 @@ type StoreSpec struct {
 
 // AuditSpec configures the journal.
 type AuditSpec struct {
-	Dir        string             `yaml:"dir,omitempty"`        // [journal]
-	Durability journal.Durability `yaml:"durability,omitempty"` // [wait]
+	Dir           string             `yaml:"dir,omitempty"`        // [journal]
+	Durability    journal.Durability `yaml:"durability,omitempty"` // [wait]
+	decision.Spec `yaml:",inline"`
 }
 
 // SealSpec holds the keys that seal private keys at rest: one, or a list whose first seals and all of which open (P45).
@@ -131,6 +133,7 @@ func (c *Loaded) withDefaults(f files) {
 	c.Store.Path = cmp.Or(c.Store.Path, f.absolute("fedbroker.db"))
 	c.Audit.Dir = cmp.Or(c.Audit.Dir, f.absolute("journal"))
 	c.Audit.Durability = cmp.Or(c.Audit.Durability, journal.Wait)
+	c.Audit.Spec = c.Audit.Spec.WithDefaults()
 	c.Log.Level = cmp.Or(c.Log.Level, "info")
 	c.Log.Format = cmp.Or(c.Log.Format, "json")
 	c.Admin.Socket = cmp.Or(c.Admin.Socket, filepath.Join(filepath.Dir(c.Store.Path), "fedbroker.sock"))

@@ -34,6 +34,7 @@ func (c *Loaded) judge(r *report) {
 		r.bad("log.format", "want json or text, got %q", f)
 	}
 	c.Web.Check(c.Issuer, r.bad)
+	c.Audit.Check(func(path, format string, args ...any) { r.bad(join("audit", path), format, args...) })
 	c.Admin.Check(func(path, format string, args ...any) { r.bad(join("admin", path), format, args...) })
 	broker.Check(c.Config, r.bad, r.warn)
 	if len(r.problems) == 0 {
