@@ -59,7 +59,17 @@ func TestCheck(t *testing.T) {
 		"an algorithm that is none":       {func(c *broker.Config) { c.Signing.Algorithms = []string{"ES256", "RS256", "HS256"} }, []string{"signing.algorithms[2]"}},
 		"P7 a scope that releases act":    {func(c *broker.Config) { c.Scopes = map[string][]string{"x": {"ok", "act"}} }, []string{"scopes.x[1]"}},
 		"a scope that is none":            {func(c *broker.Config) { c.Scopes = map[string][]string{"a b": nil} }, []string{"scopes"}},
-		"P23 a resource server in clear":  {func(c *broker.Config) { c.ResourceServers = []broker.ResourceServerSpec{{Issuer: "http://rs.test"}} }, []string{"resource_servers[0].issuer"}},
+		"P23 a resource server in clear": {func(c *broker.Config) {
+			c.ResourceServers = []broker.ResourceServerSpec{{Issuer: "http://rs.test", ClientIDs: map[string]string{c.Clients[0].ID: "x"}}}
+		}, []string{"resource_servers[0].issuer"}},
+		"P23 a resource server that knows nobody": {func(c *broker.Config) { c.ResourceServers = []broker.ResourceServerSpec{{Issuer: "https://rs.test"}} }, []string{"resource_servers[0].client_ids"}},
+		"P23 a resource server twice": {func(c *broker.Config) {
+			r := broker.ResourceServerSpec{Issuer: "https://rs.test", ClientIDs: map[string]string{c.Clients[0].ID: "x"}}
+			c.ResourceServers = []broker.ResourceServerSpec{r, r}
+		}, []string{"resource_servers[1].issuer"}},
+		"P23 a resource server of a client that is none": {func(c *broker.Config) {
+			c.ResourceServers = []broker.ResourceServerSpec{{Issuer: "https://rs.test", ClientIDs: map[string]string{"ghost": "x"}}}
+		}, []string{"resource_servers[0].client_ids"}},
 		"P7 a mapper of a reserved claim": {func(c *broker.Config) {
 			c.Upstreams[1].Mappers = []mappers.Spec{{Kind: "set", Claim: "sub", Value: "x"}}
 		}, []string{"upstreams[1].mappers[0].claim"}},
@@ -133,11 +143,10 @@ func TestUnserved(t *testing.T) {
 	if got := broker.Unserved(c); len(got) != 0 {
 		t.Errorf("nothing unserved is configured: %v", got)
 	}
-	c.Tokens.ActDepth = ptr(4)
 	c.Clients[0].GrantTypes = append(c.Clients[0].GrantTypes, "device_code")
 	c.Upstreams[0].Linking = true
 	got := strings.Join(broker.Unserved(c), "\n")
-	for _, want := range []string{"tokens.act_depth", "clients[0].grant_types: device_code", "upstreams[0].linking"} {
+	for _, want := range []string{"clients[0].grant_types: device_code", "upstreams[0].linking"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)
 		}
