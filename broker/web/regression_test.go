@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/clients"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/operator"
 	"fedbroker/broker/rules"
@@ -24,12 +27,64 @@ import (
 // Classes of bugs that brokers and token services had in the wild, one test each, over real HTTP. A name says what went wrong there; the test
 // fails if it goes wrong here. Half-anchored patterns and an absent policy have theirs in broker/rules.
 
+// delegating is a house with rules that want an actor, beside those that take none.
+func delegating(c *broker.Config, _ *web.Spec) {
+	gateway, api := &rules.RequesterSpec{Clients: []string{"gateway"}}, &rules.RequesterSpec{Clients: []string{"orders-api"}}
+	i := slices.IndexFunc(c.Clients, func(s clients.Spec) bool { return s.ID == "orders-api" })
+	c.Clients[i].GrantTypes, c.Clients[i].Audiences = []string{"client_credentials", "token-exchange"}, []string{"orders-api"}
+	c.Exchange = append(c.Exchange,
+		rules.Spec{ID: "job-for-person", Subject: &rules.SubjectSpec{Upstream: "acme"}, Requester: gateway, Actor: &rules.ActorSpec{Required: true, Upstream: "ci"},
+			Grant: &rules.GrantSpec{Audiences: []string{"orders-api"}, Scopes: []rules.ScopeSpec{{Name: "orders.read"}}}},
+		rules.Spec{ID: "service-for-person", Subject: &rules.SubjectSpec{Issued: true}, Requester: api, Actor: &rules.ActorSpec{Required: true},
+			Grant: &rules.GrantSpec{Audiences: []string{"ledger"}, Scopes: []rules.ScopeSpec{{Name: "ledger.read", From: []string{"orders.read"}}}}},
+		rules.Spec{ID: "impersonation", Subject: &rules.SubjectSpec{Issued: true}, Requester: api, Grant: &rules.GrantSpec{Audiences: []string{"payroll"}}},
+	)
+	stale := 5 * time.Minute // nobody runs the broker's loops here
+	c.RevocationMaxStale = &stale
+}
+
+const (
+	jobSubject  = "repo:octo/app:ref:refs/heads/main" // of ci's job, as ci says it
+	jobAtBroker = "ci|" + jobSubject
+)
+
+// acting is a request of gateway for its API, in which a job acts for a person.
+func (h *house) acting(subject, actor string) url.Values {
+	f := exchangeForm(subject, "orders-api")
+	f.Set("actor_token", actor)
+	f.Set("actor_token_type", oauth.TypeJWT)
+	return f
+}
+
 // itself is a token of a client about nobody but itself.
 func (h *house) itself(client string) string {
 	h.t.Helper()
 	a := h.do(call{path: "/token", form: url.Values{"grant_type": {oauth.GrantClientCredentials}}, header: as(client)})
 	if a.status != http.StatusOK {
 		h.t.Fatalf("client_credentials of %s: %d %s", client, a.status, a.raw)
+	}
+	return a.text("access_token")
+}
+
+// delegated is a token of ours in which ci's job acts for alice.
+func (h *house) delegated() string {
+	h.t.Helper()
+	a := h.do(call{path: "/token", form: h.acting(h.partner(), h.job()), header: as("gateway")})
+	if a.status != http.StatusOK {
+		h.t.Fatalf("delegation: %d %s", a.status, a.raw)
+	}
+	return a.text("access_token")
+}
+
+// delegatedOn is what orders-api makes of it: it acts for alice now, after the job.
+func (h *house) delegatedOn() string {
+	h.t.Helper()
+	f := exchangeForm(h.delegated(), "ledger")
+	f.Set("actor_token", h.itself("orders-api"))
+	f.Set("actor_token_type", oauth.TypeAccessToken)
+	a := h.do(call{path: "/token", form: f, header: as("orders-api")})
+	if a.status != http.StatusOK {
+		h.t.Fatalf("second delegation: %d %s", a.status, a.raw)
 	}
 	return a.text("access_token")
 }
@@ -41,7 +96,7 @@ func (h *house) active(client, token string) bool {
 
 // Dex, StackRox, Gravitee AM: any token of a trusted issuer was exchangeable, whomever it was made for.
 func TestRegression_IssuerTrustedAudienceUnchecked(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, delegating)
 	bound := func(c *broker.Config, _ *web.Spec) { c.Upstreams[0].Audiences[0].Requesters = []string{"orders-api"} }
 	for name, token := range map[string]string{
 		"another client's": h.partner(set("aud", "wiki-at-acme")), "none": h.partner(unset("aud")), "an empty one": h.partner(set("aud", "")), "an empty list": h.partner(set("aud", []string{})),
@@ -55,6 +110,10 @@ func TestRegression_IssuerTrustedAudienceUnchecked(t *testing.T) {
 	t.Run("a requester's whom it is not bound to", func(t *testing.T) {
 		h := newHouse(t, bound)
 		is(t, h.do(call{path: "/token", form: exchangeForm(h.partner(), "orders"), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+	})
+	t.Run("an actor's", func(t *testing.T) {
+		granted(t, h.do(call{path: "/token", form: h.acting(h.partner(), h.job()), header: as("gateway")}))
+		is(t, h.do(call{path: "/token", form: h.acting(h.partner(), h.job(set("aud", "elsewhere"))), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
 	})
 	t.Run("a token of ours for somebody else", func(t *testing.T) {
 		is(t, h.do(call{path: "/token", form: exchangeForm(h.exchanged(), "vault"), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
@@ -86,6 +145,109 @@ func TestRegression_UnknownOriginSkipsTheGuard(t *testing.T) {
 		granted(t, person)
 		is(t, h.do(call{path: "/token", form: exchangeForm(h.itself("gateway"), "people"), header: as("orders-api")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
 	})
+}
+
+// Keycloak #52691: parameters chose the path, so that leaving the actor out laundered a delegated token into a plain one.
+func TestRegression_PathChosenByParameters(t *testing.T) {
+	h := newHouse(t, delegating)
+	mayAct := h.partner(set("may_act", map[string]any{"iss": h.ci.Issuer(), "sub": jobSubject}))
+	subjects := map[string]struct {
+		client, audience, token string
+	}{
+		"a delegated token at a rule without actor":                      {"orders-api", "payroll", h.delegated()},
+		"a delegated token, without its actor, at a rule that wants one": {"orders-api", "ledger", h.delegated()},
+		"may_act at a rule without actor":                                {"gateway", "orders", mayAct},
+		"may_act, without an actor, at a rule that wants one":            {"gateway", "orders-api", mayAct},
+		"an upstream's delegated token at a rule without actor":          {"gateway", "orders", h.partner(set("act", map[string]any{"sub": "somebody"}))},
+	}
+	changes := map[string]func(url.Values){
+		"as it is": func(url.Values) {}, "called a jwt": setting("subject_token_type", oauth.TypeJWT), "called an access token": setting("subject_token_type", oauth.TypeAccessToken),
+		"called an ID token": setting("subject_token_type", oauth.TypeIDToken), "called a refresh token": setting("subject_token_type", oauth.TypeRefreshToken), "a jwt asked for": setting("requested_token_type", oauth.TypeJWT),
+		"an ID token asked for": setting("requested_token_type", oauth.TypeIDToken), "an id-jag asked for": setting("requested_token_type", oauth.TypeIDJAG),
+		"an empty actor": func(f url.Values) { f.Set("actor_token", ""); f.Set("actor_token_type", "") }, "as an assertion, too": func(f url.Values) { f.Set("assertion", f.Get("subject_token")) },
+	}
+	for name, s := range subjects {
+		for how, change := range changes {
+			t.Run(name+", "+how, func(t *testing.T) {
+				form := exchangeForm(s.token, s.audience)
+				change(form)
+				want := oauth.CodeInvalidRequest
+				if form.Get("requested_token_type") == oauth.TypeIDJAG { // which these clients have no resource server for
+					want = oauth.CodeUnauthorizedClient
+				}
+				is(t, h.do(call{path: "/token", form: form, header: as(s.client)}), http.StatusBadRequest, want)
+			})
+		}
+	}
+	t.Run("an actor at a rule without one", func(t *testing.T) {
+		form := h.acting(h.partner(), h.job())
+		form.Set("audience", "orders")
+		is(t, h.do(call{path: "/token", form: form, header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+	})
+}
+
+// Keycloak PR #51306: may_act was held to the actor and not to who asked.
+func TestRegression_MayActBoundToActorNotToRequester(t *testing.T) {
+	h := newHouse(t, delegating)
+	job := map[string]any{"iss": h.ci.Issuer(), "sub": jobSubject}
+	but := func(name string, value any) map[string]any {
+		m := maps.Clone(job)
+		m[name] = value
+		return m
+	}
+	for name, tt := range map[string]struct {
+		mayAct any
+		good   bool
+	}{
+		"the actor": {job, true}, "the actor by this client": {but("client_id", "gateway"), true},
+		"the actor by another client": {but("client_id", "orders-api"), false}, "another actor by this client": {map[string]any{"iss": h.ci.Issuer(), "sub": "repo:evil/app", "client_id": "gateway"}, false},
+		"another actor": {but("sub", "repo:evil/app"), false}, "of another issuer": {but("iss", h.idp.Issuer()), false}, "of the subject's issuer, since none is named": {map[string]any{"sub": jobSubject}, false},
+		"by the broker's name": {but("sub", jobAtBroker), false}, "an issuer alone": {map[string]any{"iss": h.ci.Issuer()}, false}, "nobody": {map[string]any{}, false},
+		"one member more": {but("email", "a@acme.example"), false}, "null": {nil, false}, "a string": {jobSubject, false}, "a list": {[]any{job}, false}, "a number for sub": {but("sub", 7), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := h.do(call{path: "/token", form: h.acting(h.partner(set("may_act", tt.mayAct)), h.job()), header: as("gateway")})
+			if !tt.good {
+				is(t, a, http.StatusBadRequest, oauth.CodeInvalidRequest)
+				return
+			}
+			if granted(t, a); a.status == http.StatusOK {
+				if _, copied := claimsOf(t, a.text("access_token"))["may_act"]; copied {
+					t.Error("may_act was copied out")
+				}
+			}
+		})
+	}
+}
+
+// Casdoor: one token format was answered before the checks that all others passed through.
+func TestRegression_FormatBranchReturnsBeforeTheCheck(t *testing.T) {
+	h := newHouse(t, delegating)
+	bad := map[string]struct {
+		change func(url.Values)
+		code   oauth.Code
+	}{
+		"a scope beyond":            {setting("scope", "admin"), oauth.CodeInvalidScope},
+		"a target beyond":           {setting("audience", "payroll"), oauth.CodeInvalidTarget},
+		"a condition that fails":    {setting("subject_token", h.partner(set("roles", []string{"eng-other"}))), oauth.CodeInvalidRequest},
+		"an audience not for us":    {setting("subject_token", h.partner(set("aud", "wiki-at-acme"))), oauth.CodeInvalidRequest},
+		"a forged signature":        {setting("subject_token", h.partner()[:80]+"."+h.partner()), oauth.CodeInvalidRequest},
+		"an actor that none wanted": {func(f url.Values) { f.Set("actor_token", h.job()); f.Set("actor_token_type", oauth.TypeJWT) }, oauth.CodeInvalidRequest},
+	}
+	for name, tt := range bad {
+		for _, declared := range []string{oauth.TypeJWT, oauth.TypeAccessToken, oauth.TypeIDToken} {
+			for _, wanted := range []string{"", oauth.TypeAccessToken, oauth.TypeJWT} {
+				form := exchangeForm(h.partner(), "orders")
+				form.Set("subject_token_type", declared)
+				form.Set("requested_token_type", wanted)
+				granted(t, h.do(call{path: "/token", form: form, header: as("gateway")}))
+				tt.change(form)
+				t.Run(name, func(t *testing.T) {
+					is(t, h.do(call{path: "/token", form: form, header: as("gateway")}), http.StatusBadRequest, tt.code)
+				})
+			}
+		}
+	}
 }
 
 // tsidp: of the audiences that were asked for those were granted that could be.
@@ -130,8 +292,8 @@ func TestRegression_AbsentPolicyAllows(t *testing.T) {
 func TestRegression_OneGrantForgetsThePermission(t *testing.T) {
 	h := newHouse(t)
 	for name, form := range map[string]url.Values{
-		"exchange": exchangeForm(h.partner(), "orders"),
-		"code":     {"grant_type": {oauth.GrantAuthorizationCode}, "code": {"c"}, "redirect_uri": {portal}, "code_verifier": {verifier}}, "refresh": {"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {"r"}},
+		"exchange": exchangeForm(h.partner(), "orders"), "jwt-bearer": {"grant_type": {oauth.GrantJWTBearer}, "assertion": {h.partner()}, "audience": {"orders"}},
+		"code": {"grant_type": {oauth.GrantAuthorizationCode}, "code": {"c"}, "redirect_uri": {portal}, "code_verifier": {verifier}}, "refresh": {"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {"r"}},
 	} {
 		t.Run(name, func(t *testing.T) { // grantless has client_credentials alone
 			is(t, h.do(call{path: "/token", form: form, header: as("grantless")}), http.StatusBadRequest, oauth.CodeUnauthorizedClient)
@@ -181,10 +343,7 @@ func TestRegression_RevocationIgnoredAtIntrospectionOrExchange(t *testing.T) {
 		"subject": func(map[string]any) string { return "acme|alice" }, "upstream": func(map[string]any) string { return "acme" },
 	} {
 		t.Run(kind, func(t *testing.T) {
-			h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
-				aged := 5 * time.Minute // nobody runs the broker's loops here
-				c.RevocationMaxStale = &aged
-			})
+			h := newHouse(t, delegating)
 			parent := h.exchanged()
 			child := h.do(call{path: "/token", form: exchangeForm(parent, "billing"), header: as("orders-api")}).text("access_token")
 			if !h.active("gateway", parent) || !h.active("orders-api", child) {
@@ -281,6 +440,43 @@ func TestRegression_DiscoveryFrozen(t *testing.T) {
 	h.now.Add(61)                         // a document is read again after a minute at the earliest
 	moved := h.ci.Sign(h.partnerClaims()) // by a key that is served at the new place alone
 	granted(t, h.do(call{path: "/token", form: exchangeForm(moved, "orders"), header: as("gateway")}))
+}
+
+// ThunderID: the chain of actors ended at the next exchange.
+func TestRegression_ActorChainDropped(t *testing.T) {
+	h := newHouse(t, delegating)
+	one := map[string]any{"iss": issuer, "sub": jobAtBroker}
+	two := map[string]any{"iss": issuer, "sub": "orders-api", "act": one}
+	for token, want := range map[string]map[string]any{h.delegated(): one, h.delegatedOn(): two} {
+		if got := claimsOf(t, token)["act"]; !reflect.DeepEqual(subjectsOf(t, got), subjectsOf(t, want)) {
+			t.Errorf("act %v, want the subjects of %v", got, want)
+		}
+	}
+}
+
+// Keycloak #53029: introspection did not say who acts.
+func TestRegression_ActorMissingAtIntrospection(t *testing.T) {
+	h := newHouse(t, delegating)
+	for token, client := range map[string]string{h.delegated(): "gateway", h.delegatedOn(): "orders-api"} {
+		a := h.do(call{path: "/introspect", form: url.Values{"token": {token}}, header: as(client)})
+		want := claimsOf(t, token)["act"]
+		if a.body["active"] != true || want == nil || !reflect.DeepEqual(a.body["act"], want) {
+			t.Errorf("%s, want act %v", a.raw, want)
+		}
+	}
+}
+
+// subjectsOf are the subjects of a chain, outermost first; each link must be of our issuer.
+func subjectsOf(t *testing.T, act any) (chain []string) {
+	t.Helper()
+	for act != nil {
+		link, _ := act.(map[string]any)
+		if link["iss"] != issuer {
+			t.Fatalf("link %v of an act claim", act)
+		}
+		chain, act = append(chain, fmt.Sprint(link["sub"])), link["act"]
+	}
+	return chain
 }
 
 // ThunderID, mcp-oauth, Gravitee AM: a subject left as the upstream said it, so that one IdP could name another's people.

@@ -24,12 +24,16 @@ const (
 	rfcMirror    = "https://mirror.test"          // one more target of the same rule
 )
 
-// rfcRules are what the rows need beside the house's own: two targets in one rule.
+// rfcRules are what the rows need beside the house's own: two targets in one rule, delegation, and an ID token.
 func rfcRules(c *broker.Config, _ *web.Spec) {
+	gateway := &rules.RequesterSpec{Clients: []string{"gateway"}}
 	acme := &rules.SubjectSpec{Upstream: "acme"}
 	c.Exchange = append(c.Exchange,
 		rules.Spec{ID: "two-targets", Subject: acme, Requester: &rules.RequesterSpec{Clients: []string{"gateway", "orders-api"}},
 			Grant: &rules.GrantSpec{Audiences: []string{rfcVersioned, rfcMirror}, Scopes: []rules.ScopeSpec{{Name: "read"}, {Name: "write"}}}},
+		rules.Spec{ID: "on-behalf", Subject: acme, Requester: gateway, Actor: &rules.ActorSpec{Required: true, Upstream: "ci"},
+			Grant: &rules.GrantSpec{Audiences: []string{"ledger"}}},
+		rules.Spec{ID: "who-it-is", Subject: acme, Requester: gateway, Grant: &rules.GrantSpec{Audiences: []string{"gateway"}, TokenTypes: []string{oauth.ShortIDToken}}},
 	)
 }
 
@@ -59,6 +63,15 @@ func (h *house) ask(change func(url.Values)) answer {
 		change(form)
 	}
 	return h.do(call{path: "/token", form: form, header: as("gateway")})
+}
+
+// onBehalf adds an actor token of a CI job to a request for the ledger.
+func (h *house) onBehalf(actor string) func(url.Values) {
+	return func(f url.Values) {
+		f.Set("audience", "ledger")
+		f.Set("actor_token", actor)
+		f.Set("actor_token_type", oauth.TypeJWT)
+	}
 }
 
 func setting(name string, values ...string) func(url.Values) {
@@ -209,6 +222,14 @@ var rfcTokens = []rfcRow{
 	{"2.1", "REQUIRED", "subject_token_type", refusedFor(oauth.CodeInvalidRequest, map[string]func(url.Values){
 		"absent": func(f url.Values) { f.Del("subject_token_type") }, "without a value": setting("subject_token_type", ""), "unknown": setting("subject_token_type", "urn:example:token"),
 	})},
+	{"2.1", "OPTIONAL", "actor_token", func(t *testing.T, h *house) {
+		granted(t, h.ask(nil))
+		a := h.ask(h.onBehalf(h.job()))
+		granted(t, a)
+		if act, _ := claimsOf(t, a.text("access_token"))["act"].(map[string]any); act["sub"] != "ci|repo:octo/app:ref:refs/heads/main" {
+			t.Errorf("act %v", act)
+		}
+	}},
 	{"2.1", "REQUIRED", "actor_token_type where actor_token is", refusedFor(oauth.CodeInvalidRequest, map[string]func(url.Values){
 		"absent": setting("actor_token", "x"), "without a value": func(f url.Values) { f.Set("actor_token", "x"); f.Set("actor_token_type", "") },
 		"unknown": func(f url.Values) { f.Set("actor_token", "x"); f.Set("actor_token_type", "urn:example:token") },
@@ -251,10 +272,20 @@ var rfcValidation = []rfcRow{
 			}
 		}
 	}},
+	{"2.1", "MUST", "validate the actor token by its type, where there is one", func(t *testing.T, h *house) {
+		granted(t, h.ask(h.onBehalf(h.job())))
+		for name, token := range h.spoilt(h.job) {
+			t.Run(name, func(t *testing.T) {
+				h.t = t
+				is(t, h.ask(h.onBehalf(token)), http.StatusBadRequest, oauth.CodeInvalidRequest)
+			})
+		}
+	}},
 	{"2.1", "says", "without one-time use an exchange changes nothing about its tokens", func(t *testing.T, h *house) {
-		token := h.partner()
+		token, actor := h.partner(), h.job()
 		for range 2 {
 			granted(t, h.ask(setting("subject_token", token)))
+			granted(t, h.ask(func(f url.Values) { h.onBehalf(actor)(f); f.Set("subject_token", token) }))
 		}
 		own := h.exchanged()
 		granted(t, h.do(call{path: "/token", form: exchangeForm(own, "billing"), header: as("orders-api")}))
@@ -299,16 +330,19 @@ var rfcSuccess = []rfcRow{
 		if a := h.do(call{path: "/introspect", form: url.Values{"token": {token}}, header: as("gateway")}); a.body["active"] != true {
 			t.Errorf("%s", a.raw)
 		}
+		if id := h.ask(setting("audience", "gateway")).text("access_token"); claimsOf(t, id)["azp"] != "gateway" {
+			t.Errorf("ID token %v", claimsOf(t, id))
+		}
 	}},
 	{"2.2.1", "REQUIRED", "issued_token_type", func(t *testing.T, h *house) {
-		for audience, want := range map[string]string{"orders": oauth.TypeAccessToken} {
+		for audience, want := range map[string]string{"orders": oauth.TypeAccessToken, "gateway": oauth.TypeIDToken} {
 			if a := h.ask(setting("audience", audience)); a.text("issued_token_type") != want {
 				t.Errorf("%d %s", a.status, a.raw)
 			}
 		}
 	}},
-	{"2.2.1", "REQUIRED", "token_type", func(t *testing.T, h *house) {
-		for audience, want := range map[string]string{"orders": "Bearer"} {
+	{"2.2.1", "REQUIRED", "token_type; N_A where the token is no access token", func(t *testing.T, h *house) {
+		for audience, want := range map[string]string{"orders": "Bearer", "gateway": "N_A"} {
 			if a := h.ask(setting("audience", audience)); a.text("token_type") != want {
 				t.Errorf("%d %s", a.status, a.raw)
 			}
@@ -344,6 +378,9 @@ var rfcErrors = []rfcRow{
 	})},
 	{"2.2.2", "MUST", "invalid_request for a token that policy does not accept", func(t *testing.T, h *house) {
 		is(t, h.ask(setting("subject_token", h.partner(set("roles", []string{"eng-other"})))), http.StatusBadRequest, oauth.CodeInvalidRequest)
+		is(t, h.ask(setting("audience", "ledger")), http.StatusBadRequest, oauth.CodeInvalidRequest)                                              // without the actor that the rule wants
+		is(t, h.ask(h.onBehalf(h.partner())), http.StatusBadRequest, oauth.CodeInvalidRequest)                                                    // with another one
+		is(t, h.ask(func(f url.Values) { h.onBehalf(h.job())(f); f.Set("audience", "orders") }), http.StatusBadRequest, oauth.CodeInvalidRequest) // with one that it does not want
 	}},
 	{"2.2.2", "MUST", "the answer is an error of RFC 6749 §5.2: 400, JSON, never stored", func(t *testing.T, h *house) {
 		a := h.ask(setting("subject_token", "x"))
