@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"fedbroker/broker/event"
@@ -123,7 +124,7 @@ func offline(e *event.Event) bool { return slices.Contains(e.Scopes, oauth.Scope
 // each calls f with the events that name id, until it returns false.
 func (w *walk) each(ctx context.Context, id string, f func(*event.Event) bool) error {
 	var bad error
-	err := w.lines.Find(ctx, id, func(l journal.Line) bool {
+	err := w.lines.Find(ctx, id, born(id), func(l journal.Line) bool {
 		var e *event.Event
 		if e, bad = event.ParseLine(l.Data); bad != nil {
 			bad = fmt.Errorf("line %d: %w", l.Seq, bad)
@@ -235,6 +236,19 @@ func (w *walk) subject(ctx context.Context, named journal.Subject) (string, erro
 	}
 	w.subjects[named.MAC] = s
 	return s, nil
+}
+
+// born is a time before which no line names the id: ours begin with the second in which they were made (store.NewKey). Others have none.
+func born(id string) time.Time {
+	const slack = time.Hour // a clock may have been set back in between
+	if !store.TimeLed(id) {
+		return time.Time{}
+	}
+	seconds, err := strconv.ParseInt(id[:8], 16, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).Add(-slack)
 }
 
 func list(id string) []string {

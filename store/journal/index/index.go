@@ -32,13 +32,16 @@ type Options struct {
 type Index struct {
 	o Options
 
-	mu       sync.Mutex         // held while a file is made, and while the open segment is read on
-	finished map[uint64]*sealed // by the number of the segment's first line
+	mu       sync.Mutex           // held while a file is made, and while the open segment is read on
+	finished map[uint64]*sealed   // by the number of the segment's first line
+	ends     map[uint64]time.Time // of finished segments, likewise: when the first line behind it was written
 	open     *growing
 }
 
 // New returns an index of the journal in o.Dir. Nothing is read before the first look.
-func New(o Options) *Index { return &Index{o: o, finished: make(map[uint64]*sealed)} }
+func New(o Options) *Index {
+	return &Index{o: o, finished: make(map[uint64]*sealed), ends: make(map[uint64]time.Time)}
+}
 
 // entry says that a name occurs in the line at an offset.
 type entry struct {
@@ -62,11 +65,16 @@ var (
 	errDamaged = errors.New("the index is damaged")
 )
 
-// Find calls each with every line that holds the name, in the journal's order, until it returns false. The line is the caller's to keep.
-func (x *Index) Find(ctx context.Context, name string, each func(journal.Line) bool) error {
+// Find calls each with every line that holds the name, in the journal's order, until it returns false; lines written before since may be left
+// out. The line is the caller's to keep.
+func (x *Index) Find(ctx context.Context, name string, since time.Time, each func(journal.Line) bool) error {
 	list, err := journal.Segments(x.o.Dir)
 	for i := 0; err == nil && i < len(list); i++ {
-		if err = ctx.Err(); err == nil {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		var past bool
+		if past, err = x.past(list, i, since); err == nil && !past {
 			err = x.findIn(list, i, []byte(name), each)
 		}
 	}
@@ -74,6 +82,28 @@ func (x *Index) Find(ctx context.Context, name string, each func(journal.Line) b
 		return fmt.Errorf("journal index: %w", err)
 	}
 	return nil
+}
+
+// past tells whether all lines of a segment were written before t.
+func (x *Index) past(list []journal.Segment, i int, t time.Time) (bool, error) {
+	if t.IsZero() || i == len(list)-1 {
+		return false, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	end, known := x.ends[list[i].First]
+	if !known {
+		next, err := list[i+1].Line(0)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		end = next.At
+		x.ends[list[i].First] = end
+	}
+	return end.Before(t), nil
 }
 
 // findIn looks into one segment, and once more behind what it has found when the index turns out to be damaged.

@@ -167,21 +167,22 @@ func (p *sealed) find(name uint64) (found []int64, err error) {
 		return nil, errors.Join(errDamaged, err)
 	}
 	defer f.Close()
+	var raw [pageLen]byte
 	first := sort.Search(p.pages(), func(i int) bool {
-		page, readErr := p.page(f, i)
+		page, readErr := p.page(f, i, &raw)
 		err = errors.Join(err, readErr)
-		return readErr != nil || page[len(page)-1].name >= name
+		return readErr != nil || page.entry(page.len()-1).name >= name
 	})
 	for i := first; err == nil && i < p.pages(); i++ {
-		var page []entry
-		if page, err = p.page(f, i); err != nil {
+		var page page
+		if page, err = p.page(f, i, &raw); err != nil {
 			break
 		}
-		for _, e := range page {
-			if e.name > name {
+		for j := range page.len() {
+			switch e := page.entry(j); {
+			case e.name > name:
 				return found, nil
-			}
-			if e.name == name {
+			case e.name == name:
 				found = append(found, e.at)
 			}
 		}
@@ -189,9 +190,18 @@ func (p *sealed) find(name uint64) (found []int64, err error) {
 	return found, err
 }
 
-// page reads and judges a page: 1 to 255 entries in order.
-func (p *sealed) page(f *os.File, i int) ([]entry, error) {
-	var raw [pageLen]byte
+// page is 1 to 255 entries in order, as they lie in the file.
+type page []byte
+
+func (p page) len() int { return len(p) / entryLen }
+
+func (p page) entry(i int) entry {
+	e := p[i*entryLen:]
+	return entry{binary.BigEndian.Uint64(e), int64(binary.BigEndian.Uint64(e[8:]))}
+}
+
+// page reads and judges a page, which is good until raw is used again.
+func (p *sealed) page(f *os.File, i int, raw *[pageLen]byte) (page, error) {
 	if _, err := f.ReadAt(raw[:], int64(headerLen)+int64(i)*pageLen); err != nil {
 		return nil, errors.Join(errDamaged, err)
 	}
@@ -199,10 +209,5 @@ func (p *sealed) page(f *os.File, i int) ([]entry, error) {
 	if binary.BigEndian.Uint32(raw[len(body):]) != p.pageSum(i, body) {
 		return nil, errDamaged
 	}
-	entries := make([]entry, min(pageEntries, p.count-i*pageEntries))
-	for j := range entries {
-		e := body[j*entryLen:]
-		entries[j] = entry{binary.BigEndian.Uint64(e), int64(binary.BigEndian.Uint64(e[8:]))}
-	}
-	return entries, nil
+	return body[:min(pageEntries, p.count-i*pageEntries)*entryLen], nil
 }
