@@ -56,7 +56,7 @@ func TestP50_MetadataListsOnlyWhatIsServed(t *testing.T) {
 	h := newHouse(t)
 	m := h.do(call{method: http.MethodGet, path: "/.well-known/openid-configuration"}).body
 	grants, err := json.Marshal(m["grant_types_supported"])
-	if err != nil || string(grants) != `["authorization_code","client_credentials","refresh_token","`+oauth.GrantTokenExchange+`"]` {
+	if err != nil || string(grants) != `["authorization_code","client_credentials","refresh_token","`+oauth.GrantJWTBearer+`","`+oauth.GrantTokenExchange+`"]` {
 		t.Errorf("grant types %s, %v", grants, err)
 	}
 	if types, listed := m["response_types_supported"].([]any); !listed || len(types) != 1 || types[0] != "code" {

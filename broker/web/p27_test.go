@@ -289,13 +289,15 @@ func TestP27_Parameters(t *testing.T) {
 		row("unknown subject_token_type", "subject_token_type", "urn:x"),
 		row("a refresh token as subject", "subject_token_type", oauth.TypeRefreshToken),
 		row("a SAML subject", "subject_token_type", oauth.TypeSAML2),
-		row("requested_token_type id_token", "requested_token_type", oauth.TypeIDToken),
+		{"requested_token_type id_token where no rule issues it", func(h *house) call {
+			return call{path: "/token", form: with(form(h), "requested_token_type", oauth.TypeIDToken), header: as("gateway")}
+		}, invalidRequest(400, oauth.ReasonTokenType)},
 		row("actor_token without type", "actor_token", "x"),
 		row("actor_token_type without token", "actor_token_type", oauth.TypeJWT),
-		{"an actor where impersonation is the rule", func(h *house) call {
+		{"an actor of whom no rule takes tokens", func(h *house) call {
 			f := with(with(form(h), "actor_token", h.partner()), "actor_token_type", oauth.TypeJWT)
 			return call{path: "/token", form: f, header: as("gateway")}
-		}, invalidRequest(400, oauth.ReasonActor)},
+		}, invalidRequest(400, oauth.ReasonTokenIssuer)},
 	})
 }
 
