@@ -39,6 +39,12 @@ func (x Expect) compare(got Outcome) []Mismatch {
 	if x.Lifetime != nil {
 		c.text("lifetime", x.Lifetime.String(), got.Lifetime)
 	}
+	if x.Act != nil && !slices.Equal(*x.Act, got.Act) {
+		c.differs("act", list(*x.Act), list(got.Act))
+	}
+	if x.Bound != nil && *x.Bound != got.Bound {
+		c.differs("bound", fmt.Sprint(*x.Bound), fmt.Sprint(got.Bound))
+	}
 	for _, name := range slices.Sorted(maps.Keys(x.Claims)) {
 		c.claim(name, x.Claims[name], got.Claims)
 	}
@@ -71,9 +77,11 @@ func (c *comparison) text(what, want, got string) {
 func (c *comparison) set(what string, want, got []string) {
 	w, g := slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(got))
 	if !slices.Equal(w, g) {
-		c.differs(what, fmt.Sprintf("[%s]", strings.Join(w, ", ")), fmt.Sprintf("[%s]", strings.Join(g, ", ")))
+		c.differs(what, list(w), list(g))
 	}
 }
+
+func list(values []string) string { return "[" + strings.Join(values, ", ") + "]" }
 
 func (c *comparison) claim(name string, want any, claims map[string]any) {
 	w, g := absent, absent

@@ -21,10 +21,13 @@ type File struct {
 	Tests    []Test             `yaml:"tests"`
 }
 
-// Subject is a subject token: one of an upstream, or one of our own.
+// Subject is a token that stands for somebody, as subject or as actor: one of an upstream, or one of our own.
 type Subject struct {
 	Upstream string         `yaml:"upstream,omitempty"` // whose token it is; of an own one, the upstream that it says it comes of
 	Issued   bool           `yaml:"issued,omitempty"`   // one of ours
+	IDToken  bool           `yaml:"id_token,omitempty"` // of ours: an ID token, not an access token
+	Typ      string         `yaml:"typ,omitempty"`      // of an upstream's: the header's typ [JWT]
+	Bound    bool           `yaml:"bound,omitempty"`    // to the key that dpop proves
 	Claims   map[string]any `yaml:"claims"`             // beside iss, and aud, iat, exp and jti, which have defaults
 }
 
@@ -32,8 +35,11 @@ type Subject struct {
 type Test struct {
 	Name      string         `yaml:"name"`
 	Now       string         `yaml:"now,omitempty"`    // [the file's]
+	Grant     string         `yaml:"grant,omitempty"`  // [token-exchange]; jwt-bearer: the subject is the assertion
 	Subject   string         `yaml:"subject"`          // a name of subjects
+	Actor     string         `yaml:"actor,omitempty"`  // a name of subjects: who acts
 	Claims    map[string]any `yaml:"claims,omitempty"` // in place of the subject's; null takes one away
+	DPoP      bool           `yaml:"dpop,omitempty"`   // the request proves a key: the one that bound tokens are bound to
 	Life      *time.Duration `yaml:"life,omitempty"`   // what is left of the subject token [1h]
 	Requester string         `yaml:"requester"`        // client id; absent: nobody in particular
 	Audiences []string       `yaml:"audiences"`        // requested; absent: the rule's only one
@@ -53,6 +59,8 @@ type Expect struct {
 	Audiences  []string       `yaml:"audiences,omitempty"`
 	Scopes     *[]string      `yaml:"scopes,omitempty"`
 	Lifetime   *time.Duration `yaml:"lifetime,omitempty"`
+	Act        *[]string      `yaml:"act,omitempty"`         // the sub of each actor, the current one first; []: nobody acts
+	Bound      *bool          `yaml:"bound,omitempty"`       // the token that leaves is bound to the key that was proven
 	Claims     map[string]any `yaml:"claims,omitempty"`      // of the token that leaves; null: absent
 	OnlyClaims bool           `yaml:"only_claims,omitempty"` // it says nothing else but what every token of ours says
 }
@@ -61,6 +69,12 @@ type Expect struct {
 const (
 	Allow = "allow"
 	Deny  = "deny"
+)
+
+// The grants that a test may be of, by their configured names.
+const (
+	grantExchange = "token-exchange"
+	grantBearer   = "jwt-bearer"
 )
 
 // defaultNow is the same every day: what passes today passes tomorrow.
@@ -98,6 +112,10 @@ func (s Subject) check(at string, e Engine, bad func(path, format string, args .
 		bad(at, "want {upstream: NAME} or {issued: true}, got neither")
 	case s.Upstream != "" && !known:
 		bad(at+".upstream", "want a configured upstream, got %q", s.Upstream)
+	case s.IDToken && !s.Issued:
+		bad(at+".id_token", "want it with issued: true; an upstream's is what its typ and claims make it")
+	case s.Typ != "" && s.Issued:
+		bad(at+".typ", "want it of an upstream's token: what a token of ours is, id_token says")
 	}
 	checkClaims(at+".claims", s.Claims, bad)
 }
@@ -116,6 +134,21 @@ func (t Test) check(f File, bad func(path, format string, args ...any)) {
 	checkNow("now", t.Now, bad)
 	if _, known := f.Subjects[t.Subject]; !known {
 		bad("subject", "want a name of subjects, got %q", t.Subject)
+	}
+	if _, known := f.Subjects[t.Actor]; t.Actor != "" && !known {
+		bad("actor", "want a name of subjects, got %q", t.Actor)
+	}
+	switch t.Grant {
+	case "", grantExchange:
+	case grantBearer:
+		if t.Actor != "" {
+			bad("actor", "want none: %s has no parameter for an actor (RFC 7523 §2.1)", grantBearer)
+		}
+		if t.TokenType != "" {
+			bad("token_type", "want none: %s has no parameter for it (RFC 7523 §2.1)", grantBearer)
+		}
+	default:
+		bad("grant", "want %s or %s, got %q", grantExchange, grantBearer, t.Grant)
 	}
 	checkClaims("claims", t.Claims, bad)
 	if _, written := t.Claims["exp"]; written && t.Life != nil {
@@ -136,7 +169,7 @@ func (x Expect) check(bad func(path, format string, args ...any)) {
 	denials := map[string]bool{"reason": x.Reason != "", "condition": x.Condition != "", "error": x.Error != ""}
 	grants := map[string]bool{
 		"sub": x.Sub != "", "audiences": x.Audiences != nil, "scopes": x.Scopes != nil, "lifetime": x.Lifetime != nil,
-		"claims": x.Claims != nil, "only_claims": x.OnlyClaims,
+		"act": x.Act != nil, "bound": x.Bound != nil, "claims": x.Claims != nil, "only_claims": x.OnlyClaims,
 	}
 	misplaced := func(keys map[string]bool) {
 		for _, key := range slices.Sorted(maps.Keys(keys)) {
@@ -165,5 +198,6 @@ func (x Expect) check(bad func(path, format string, args ...any)) {
 func tokenTypes() map[string]string {
 	return map[string]string{
 		"": "", oauth.ShortAccessToken: oauth.TypeAccessToken, oauth.ShortJWT: oauth.TypeJWT, oauth.ShortIDToken: oauth.TypeIDToken,
+		oauth.ShortIDJAG: oauth.TypeIDJAG,
 	}
 }

@@ -2,6 +2,7 @@ package policytest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -147,8 +148,20 @@ const (
 	life = time.Hour   // until it expires
 )
 
+// token signs a subject's token with these claims. A claim that is nil is left out.
+func (s *Signer) token(ctx context.Context, e Engine, subject Subject, requester string, claims map[string]any) (string, error) {
+	if subject.Bound {
+		claims["cnf"] = map[string]any{"jkt": provenKey}
+	}
+	if !subject.Issued {
+		up, _ := e.Upstream(subject.Upstream)
+		return s.external(ctx, up, requester, cmp.Or(subject.Typ, "JWT"), claims)
+	}
+	return s.own(requester, subject, claims)
+}
+
 // external signs a token of an upstream: by default it names the first audience that is open to the requester, or the first of all where none is.
-func (s *Signer) external(ctx context.Context, up upstreams.Spec, requester string, claims map[string]any) (string, error) {
+func (s *Signer) external(ctx context.Context, up upstreams.Spec, requester, typ string, claims map[string]any) (string, error) {
 	k, alg, err := s.of(ctx, up)
 	if err != nil {
 		return "", err
@@ -159,17 +172,22 @@ func (s *Signer) external(ctx context.Context, up upstreams.Spec, requester stri
 		full["aud"] = up.Audiences[max(open, 0)].Value
 	}
 	maps.Copy(full, claims)
-	return sign(k, alg, "JWT", full)
+	return sign(k, alg, typ, full)
 }
 
-// own signs an access token of ours: by default it is the requester's to present, and names no ancestor.
-func (s *Signer) own(requester, upstream string, claims map[string]any) (string, error) {
+// own signs a token of ours: by default it is the requester's to present, and names no ancestor.
+func (s *Signer) own(requester string, subject Subject, claims map[string]any) (string, error) {
 	full := map[string]any{"iss": s.o.Issuer, "aud": requester, "client_id": requester, "origin_exp": claims["exp"], "lin": map[string]any{}}
-	if upstream != "" {
-		full["upstream"] = map[string]any{"name": upstream}
+	typ := "at+jwt"
+	if subject.IDToken { // OpenID Connect Core §2
+		typ = "JWT"
+		delete(full, "client_id")
+	}
+	if subject.Upstream != "" {
+		full["upstream"] = map[string]any{"name": subject.Upstream}
 	}
 	maps.Copy(full, claims)
-	return sign(s.keys, keyring.ES256, "at+jwt", full)
+	return sign(s.keys, keyring.ES256, typ, full)
 }
 
 // sign makes the compact serialization (RFC 7515 §7.1). A claim that is nil is left out.
@@ -179,7 +197,11 @@ func sign(k *keyring.Keyring, alg, typ string, claims map[string]any) (string, e
 		return "", fmt.Errorf("policy test: %w", err)
 	}
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
-	head, err := plainJSON(map[string]string{"alg": alg, "kid": key.ID, "typ": typ})
+	header := map[string]string{"alg": alg, "kid": key.ID, "typ": typ}
+	if typ == "" {
+		delete(header, "typ")
+	}
+	head, err := plainJSON(header)
 	if err != nil {
 		return "", err
 	}

@@ -62,24 +62,16 @@ func (a *app) testPolicy(ctx context.Context, names []string) (err error) {
 		return err
 	}
 	if len(names) == 0 {
-		if names, err = filepath.Glob(filepath.Join(filepath.Dir(a.config), fixtures)); err != nil || len(names) == 0 {
+		if names, err = beside(a.config); err != nil || len(names) == 0 {
 			return misuse("there is no %s beside %s: name a FILE, or begin with examples/quickstart/fedbroker.test.yaml", fixtures, a.config)
 		}
 	}
-	effective := c.Config.WithDefaults()
-	signer, err := policytest.NewSigner(ctx, policytest.SignerOptions{
-		Issuer: c.Issuer, Leeway: *effective.Leeway, Engine: func() (store.Engine, error) { return engines.Open("memory", engines.Options{}) },
-	})
+	side, err := newSide(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, signer.Close()) }()
-	judge, err := broker.NewJudge(broker.JudgeOptions{Config: c.Config, Keys: signer.Keys, Own: signer.Own, Revoked: signer.Revoked})
-	if err != nil {
-		return explained(err)
-	}
-	defer judge.Close()
-	all, err := a.testFiles(ctx, judge, signer, names)
+	defer func() { err = errors.Join(err, side.close()) }()
+	all, err := a.testFiles(ctx, side.judge, side.signer, names)
 	if err != nil {
 		return err
 	}
@@ -91,6 +83,37 @@ func (a *app) testPolicy(ctx context.Context, names []string) (err error) {
 		return fmt.Errorf("%d of %s failed", failed, count(total, "test"))
 	}
 	return nil
+}
+
+// beside are the fixtures that stand beside a configuration.
+func beside(file string) ([]string, error) {
+	return filepath.Glob(filepath.Join(filepath.Dir(file), fixtures))
+}
+
+// side is a configuration as the engine takes it, and what signs tokens for it.
+type side struct {
+	judge  *broker.Judge
+	signer *policytest.Signer
+}
+
+func newSide(ctx context.Context, c *config.Loaded) (*side, error) {
+	effective := c.Config.WithDefaults()
+	signer, err := policytest.NewSigner(ctx, policytest.SignerOptions{
+		Issuer: c.Issuer, Leeway: *effective.Leeway, Engine: func() (store.Engine, error) { return engines.Open("memory", engines.Options{}) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	judge, err := broker.NewJudge(broker.JudgeOptions{Config: c.Config, Keys: signer.Keys, Own: signer.Own, Revoked: signer.Revoked})
+	if err != nil {
+		return nil, errors.Join(explained(err), signer.Close())
+	}
+	return &side{judge, signer}, nil
+}
+
+func (s *side) close() error {
+	s.judge.Close()
+	return s.signer.Close()
 }
 
 // testFiles reads every file before it carries out the first, so that all mistakes come at once.
