@@ -10,7 +10,10 @@ import (
 
 // audience finds the value of aud that admits the token for its purpose, and judges azp against it (P11).
 func (j *judgement) audience() error {
-	aud := j.token.UnverifiedAudience()
+	aud, err := j.admitted()
+	if err != nil {
+		return j.refuse(ReasonAudience, err)
+	}
 	azp, err := j.unverified.String("azp")
 	if err != nil && !errors.Is(err, jose.ErrAbsent) {
 		return j.refuse(ReasonClaim, err)
@@ -88,7 +91,7 @@ func (j *judgement) times() error {
 		return err
 	}
 	id, now := &j.identity, j.want.Now
-	if err := errors.Join(read("exp", &id.Expires, true), read("iat", &id.IssuedAt, true), read("nbf", &id.NotBefore, false),
+	if err := errors.Join(read("exp", &id.Expires, true), read("iat", &id.IssuedAt, !j.opaque), read("nbf", &id.NotBefore, false),
 		read("auth_time", &id.AuthTime, false)); err != nil {
 		return j.refuse(ReasonTime, err)
 	}

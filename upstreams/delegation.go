@@ -9,18 +9,23 @@ import (
 	"fedbroker/upstreams/jose"
 )
 
+// has tells whether the token has a claim that changes what it is; an opaque token has no markers.
+func (j *judgement) has(m jose.Marker, claim string) bool {
+	return j.token.Has(m) || j.opaque && j.unverified.Has(claim)
+}
+
 // maxActors is how long a chain of actors of an upstream may be.
 const maxActors = 8
 
 // actors reads who acts for the token's subject, and who may (RFC 8693 §4.1, §4.4). Each actor becomes a subject of ours (P20), so each has to be
 // one that this upstream can name: with its own iss, or none, and with no member that would be lost.
 func (j *judgement) actors() error {
-	if j.token.Has(jose.MarkerActor) {
+	if j.has(jose.MarkerActor, "act") {
 		for claim := j.unverified.Value("act"); claim != nil; {
 			members, ok := claim.(map[string]any)
 			sub, _ := members["sub"].(string)
 			iss, named := members["iss"]
-			if !ok || sub == "" || named && iss != j.token.UnverifiedIssuer() || len(j.identity.Actors) == maxActors {
+			if !ok || sub == "" || named && iss != j.iss || len(j.identity.Actors) == maxActors {
 				return j.refused(ReasonClaim, "act is no chain of at most %d of the upstream's subjects", maxActors)
 			}
 			for name := range members {
@@ -28,7 +33,7 @@ func (j *judgement) actors() error {
 					return j.refused(ReasonClaim, "act has a member that is not known")
 				}
 			}
-			j.identity.Actors = append(j.identity.Actors, BrokerSubject(j.name, j.token.UnverifiedIssuer(), sub, j.manyIssuers))
+			j.identity.Actors = append(j.identity.Actors, BrokerSubject(j.name, j.iss, sub, j.manyIssuers))
 			claim, ok = members["act"]
 			if ok && claim == nil {
 				return j.refused(ReasonClaim, "act is null")
@@ -38,7 +43,7 @@ func (j *judgement) actors() error {
 			return j.refused(ReasonClaim, "act is null")
 		}
 	}
-	if j.token.Has(jose.MarkerMayAct) {
+	if j.has(jose.MarkerMayAct, "may_act") {
 		var ok bool
 		if j.identity.MayAct, ok = j.unverified.Value("may_act").(map[string]any); !ok {
 			return j.refused(ReasonClaim, "may_act is no object")
@@ -53,7 +58,7 @@ const thumbprintLength = 43
 // confirmation reads the key that the token is bound to (RFC 9449 §6.1). A binding of another kind nobody here can prove (P25). At the end of a
 // login the token comes from the upstream itself; a client's credential is for whoever bears it.
 func (j *judgement) confirmation() error {
-	if !j.token.Has(jose.MarkerConfirmation) || j.want.Purpose == PurposeLogin {
+	if !j.has(jose.MarkerConfirmation, "cnf") || j.want.Purpose == PurposeLogin {
 		return nil
 	}
 	members, _ := j.unverified.Value("cnf").(map[string]any)

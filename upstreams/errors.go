@@ -35,6 +35,7 @@ const (
 	ReasonAlgorithm    Reason = "algorithm"    // alg is not on the upstream's list
 	ReasonUnknownKey   Reason = "unknown_key"  // the upstream has no such key
 	ReasonSignature    Reason = "signature"    // the signature is not that key's
+	ReasonInactive     Reason = "inactive"     // an opaque token that the upstream does not vouch for
 	ReasonUnavailable  Reason = "unavailable"  // the keys, or an answer, could not be had
 
 	ReasonDenied   = Reason(rp.KindDenied)   // the upstream answered a login with an error

@@ -1,11 +1,13 @@
 package upstreams
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"fedbroker/upstreams/introspection"
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
@@ -51,6 +53,7 @@ type member struct {
 
 	// Of a set that is not only judged.
 	clients   *outbound.Client
+	opaque    *introspection.Client // nil: none of its tokens is opaque
 	discovery *rp.Discovery
 	login     *rp.Client // nil: nobody logs in here
 }
@@ -200,6 +203,11 @@ func (s *Set) register() {
 		}
 		m.clients, m.discovery = client, discovery(m.spec, client, m.now)
 		s.keys.Register(m.name, keySource(m.spec, client, m.discovery))
+		if in := m.spec.Introspection; in != nil {
+			m.opaque = introspection.New(introspection.Options{Now: m.now, Ask: func(ctx context.Context, token string) (jose.Claims, error) {
+				return rp.Introspect(ctx, client, in.Endpoint, in.ClientID, in.ClientSecret.Reveal(), token)
+			}})
+		}
 		if kinds[m.spec.Kind].Login {
 			m.login = relyingParty(m.spec, client, m.now)
 		}
@@ -251,10 +259,4 @@ func (s *Set) Close() {
 			m.clients.Close()
 		}
 	}
-}
-
-// Introspector is the upstream of that name, if it vouches for opaque tokens.
-func (s *Set) Introspector(name string) (Introspector, bool) {
-	up, ok := any(s.byName[name]).(Introspector)
-	return up, ok
 }

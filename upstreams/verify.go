@@ -38,7 +38,7 @@ func (v *verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Id
 	if want.Now.IsZero() {
 		want.Now = v.now()
 	}
-	j := judgement{verifier: v, token: t, unverified: t.UnverifiedClaims(), want: want}
+	j := judgement{verifier: v, token: t, iss: t.UnverifiedIssuer(), unverified: t.UnverifiedClaims(), want: want}
 	for _, step := range keylessSteps {
 		if err := step(&j); err != nil {
 			return Identity{}, err
@@ -102,8 +102,10 @@ func (v *verifier) refuse(reason Reason, err error) *Error {
 // judgement is one token on its way through the steps.
 type judgement struct {
 	*verifier
-	token      jose.Unverified
+	token      jose.Unverified // zero: an opaque one
+	iss        string
 	unverified jose.Claims
+	opaque     bool
 	want       Want
 	identity   Identity // filled by the steps; means nothing before the signature is verified
 }
@@ -165,7 +167,7 @@ func (j *judgement) class() error {
 }
 
 func (j *judgement) issuerIsOurs() error {
-	if j.issuer == "" || j.token.UnverifiedIssuer() != j.issuer {
+	if j.issuer == "" || j.iss != j.issuer {
 		return j.refused(ReasonIssuer, "iss is not the upstream's")
 	}
 	return nil
@@ -191,11 +193,9 @@ func (j *judgement) algorithm() error {
 
 // readClaims reads what the protocol uses beside times and audience; of acr and amr only what is mapped (P4).
 func (j *judgement) readClaims() error {
-	jti, err := j.unverified.String("jti")
-	if err != nil && !errors.Is(err, jose.ErrAbsent) {
-		return j.refuse(ReasonClaim, err)
+	if err := j.readJTI(); err != nil {
+		return err
 	}
-	j.identity.JTI = jti
 	if acr, err := j.unverified.String("acr"); err == nil {
 		j.identity.ACR = j.acr[acr]
 	}

@@ -107,6 +107,15 @@ type Claims struct {
 // integer that fits is int64, else uint64; another finite decimal float64; any other number json.Number. It is the caller's own.
 func (c Claims) Map() map[string]any { return c.selected }
 
+// Clone is Map for one of several readers: it is the caller's own, at every depth.
+func (c Claims) Clone() map[string]any {
+	out := make(map[string]any, len(c.members))
+	for _, m := range c.members {
+		out[string(m.name)] = value(m.value)
+	}
+	return out
+}
+
 // Has says whether the token holds the claim, whatever its value.
 func (c Claims) Has(name string) bool {
 	_, ok := c.find(name)

@@ -89,7 +89,7 @@ func (s Upstream) withLoginDefaults() Upstream {
 
 // unserved are the keys that are judged and that nothing reads yet.
 var unserved = []string{
-	"introspection", "issuer_pattern", "issuers", "linking", "refresh",
+	"issuer_pattern", "issuers", "linking", "refresh",
 }
 
 // Unserved lists the keys that are present and judged but that nothing serves, sorted: what they ask for does not happen.
