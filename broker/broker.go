@@ -112,7 +112,7 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.KeyFetch})
 	var problems []string
-	s := compile(o.Config, parts{keys: b.keys, spend: b.spend, now: o.Now}, func(path, format string, args ...any) {
+	s := compile(o.Config, parts{keys: b.keys, spend: b.spend, now: o.Now, revoked: late{b}}, func(path, format string, args ...any) {
 		problems = append(problems, path+": "+fmt.Sprintf(format, args...))
 	}, orSilent(nil))
 	if len(problems) > 0 {
@@ -127,6 +127,11 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	b.snap.Store(s)
 	return b, nil
 }
+
+// late knows what is revoked as soon as the broker does: a configuration is judged before any state is read.
+type late struct{ b *Broker }
+
+func (l late) Check(f revoke.Facts, issued time.Time) error { return l.b.revoked.Check(f, issued) }
 
 // openState reads what the engine keeps: revocations and signing keys, both before anything can be answered (P26).
 func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err error) {

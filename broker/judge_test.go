@@ -24,7 +24,9 @@ type nothing struct{}
 
 func (nothing) Check(revoke.Facts, time.Time) error { return nil }
 
-func (n nothing) OpenID(t jose.Unverified, now time.Time) (token.Own, error) { return n.OpenAccess(t, now) }
+func (n nothing) OpenID(t jose.Unverified, now time.Time) (token.Own, error) {
+	return n.OpenAccess(t, now)
+}
 
 func (nothing) OpenAccess(jose.Unverified, time.Time) (token.Own, error) {
 	return token.Own{}, oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonSignature)

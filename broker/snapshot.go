@@ -42,6 +42,8 @@ type parts struct {
 	keys  *keys.Cache
 	spend *revoke.Spender
 	now   func() time.Time
+
+	revoked clients.Revocations
 }
 
 // compile makes the parts of a snapshot that need no state. It is usable only if nothing was reported as bad.
@@ -80,6 +82,7 @@ func compile(c Config, p parts, bad, warn Report) *snapshot {
 func (s *snapshot) clientOptions(p parts) clients.Options {
 	o := clients.Options{
 		Specs: s.config.Clients, Issuer: s.config.Issuer, Upstreams: map[string][]string{}, Algorithms: s.config.Signing.Algorithms, Leeway: *s.config.Leeway, Spend: p.spend,
+		Issuers: s.upstreams.Issuers(), Workload: clients.Workloads{Upstreams: s.upstreams}, Revoked: p.revoked,
 	}
 	if p.keys != nil {
 		o.Keys = p.keys
