@@ -12,8 +12,9 @@ export const glewlwyd = process.env.GLEWLWYD_URL &&
   new Glewlwyd({ url: process.env.GLEWLWYD_URL, resource: issuer, secret: secret('glewlwyd.secret') })
 
 export class App {
-  constructor(config, redirectURI, scope) {
-    Object.assign(this, { config, redirectURI, scope })
+  // proof is {} or {DPoP}: the key that its tokens are bound to.
+  constructor(config, redirectURI, scope, proof = {}) {
+    Object.assign(this, { config, redirectURI, scope, proof })
   }
 
   // begin makes an authorization request; PKCE, state and nonce are the app's own.
@@ -34,7 +35,7 @@ export class App {
     const answer = page.init?.body ? new Request(page.url, { method: 'POST', body: page.parameters }) : page.url
     return kept(await client.authorizationCodeGrant(this.config, answer, {
       pkceCodeVerifier: attempt.verifier, expectedState: attempt.state, expectedNonce: attempt.nonce, idTokenExpected: true, ...checks,
-    }))
+    }, undefined, this.proof))
   }
 
   // login is a whole login in a browser.
@@ -51,7 +52,7 @@ export class App {
   }
 
   async refresh(token, parameters) {
-    return kept(await client.refreshTokenGrant(this.config, token, parameters))
+    return kept(await client.refreshTokenGrant(this.config, token, parameters, this.proof))
   }
 
   async active(token) {
