@@ -67,6 +67,9 @@ func TestP24_AudienceIsNoAudienceOfExchange(t *testing.T) {
 	if _, texts := judged(s); texts != "" {
 		t.Error(texts)
 	}
+	if _, _, texts := problems(s); texts != "" {
+		t.Errorf("where no issuer is known: %s", texts)
+	}
 }
 
 func TestP24_OneWorkloadIsOneClient(t *testing.T) {

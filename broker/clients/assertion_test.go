@@ -267,6 +267,9 @@ func TestP37_WorkloadByNoOtherMethod(t *testing.T) {
 func TestP24_ReusableUntilMaxAge(t *testing.T) {
 	y := newYard(t, func(o *clients.Options) {
 		o.Specs[0].Assertion.MaxAge = ptr(10 * time.Minute)
+		short := workload("short", "short")
+		short.Assertion.MaxAge = ptr(time.Minute)
+		o.Specs = append(o.Specs, short)
 	})
 	raw := y.cluster.Sign(y.claims(map[string]any{"exp": start.Add(time.Hour).Unix()}))
 	last := start.Add(10*time.Minute + 30*time.Second) // leeway (P12)
@@ -475,4 +478,63 @@ func TestWorkloadsOfARegistryForJudgingOnly(t *testing.T) {
 		got, err := y.authenticate("pod", y.cluster.Sign(y.claims(nil)))
 		y.wantRefused("without "+name, got, err)
 	}
+}
+
+// gullible is a port that believes every token.
+type gullible struct{}
+
+func (gullible) Verify(_ context.Context, upstream string, t jose.Unverified, _ string, _ time.Time) (upstreams.Identity, error) {
+	jti, _ := t.UnverifiedClaims().String("jti")
+	issued, _ := t.UnverifiedClaims().Time("iat")
+	return upstreams.Identity{
+		Upstream: upstream, Issuer: t.UnverifiedIssuer(), Subject: podSubject, BrokerSubject: upstream + "|" + podSubject,
+		TokenID: t.TokenID(), JTI: jti, IssuedAt: issued, Expires: issued.Add(time.Minute),
+	}, nil
+}
+
+// TestP24_RefusedWhateverTheUpstreamSays: none of this is left to the upstream alone.
+func TestP24_RefusedWhateverTheUpstreamSays(t *testing.T) {
+	y := newYard(t, func(o *clients.Options) {
+		o.Workload = gullible{}
+		ours := workload("ours", "x")
+		ours.Assertion.Upstream = "ours"
+		o.Issuers["ours"] = issuer // which no configuration can have
+		o.Specs = append(o.Specs, ours)
+	})
+	got, err := y.authenticate("", y.cluster.Sign(y.claims(nil)))
+	y.wantClient("believed", "pod", got, err)
+	for name, raw := range map[string]string{
+		"two audiences":    y.cluster.Sign(y.claims(map[string]any{"aud": []string{podAudience, "elsewhere"}})),
+		"a proof":          y.cluster.Sign(y.claims(nil), upstreamtest.Typ("dpop+jwt")),
+		"an ID-JAG":        y.cluster.Sign(y.claims(nil), upstreamtest.Typ("oauth-id-jag+jwt")),
+		"a logout token":   y.cluster.Sign(y.claims(nil), upstreamtest.Typ("logout+jwt")),
+		"a security event": y.cluster.Sign(y.claims(nil), upstreamtest.Typ("secevent+jwt")),
+		"a mixture":        y.cluster.Sign(y.claims(map[string]any{"htm": "POST"}), upstreamtest.Typ("at+jwt")),
+		"bound to a key":   y.cluster.Sign(y.claims(map[string]any{"cnf": map[string]any{"jkt": "x"}})),
+		"delegated":        y.cluster.Sign(y.claims(map[string]any{"act": map[string]any{"sub": "x"}})),
+		"of ours":          y.cluster.Sign(y.claims(map[string]any{"iss": issuer})),
+		"no iat":           y.cluster.Sign(y.claims(map[string]any{"iat": nil})),
+		"too old":          y.cluster.Sign(y.claims(map[string]any{"iat": start.Add(-2 * time.Hour).Unix()})),
+	} {
+		got, err := y.authenticate("", raw)
+		y.wantRefused(name, got, err)
+	}
+}
+
+// TestP24_SpentAsLongAsItCouldPass: exp, the longest leeway and a second.
+func TestP24_SpentAsLongAsItCouldPass(t *testing.T) {
+	at := start
+	y := newYard(t, func(o *clients.Options) {
+		o.Workload, o.Specs[0].Assertion.SingleUse = gullible{}, true
+		e, err := engines.Open("memory", engines.Options{Now: func() time.Time { return at }})
+		must(t, err)
+		t.Cleanup(func() { _ = e.Close() })
+		o.Spend = revoke.NewSpender(e)
+	})
+	raw := y.cluster.Sign(y.claims(nil)) // which lives a minute, says the port
+	got, err := y.authenticate("", raw)
+	y.wantClient("once", "pod", got, err)
+	at = start.Add(3 * time.Minute)
+	_, err = y.authenticate("", raw)
+	wantError(t, "again, at the end of the longest leeway", err, oauth.CodeInvalidClient, oauth.ReasonReplay)
 }
