@@ -13,7 +13,7 @@ type Changes struct {
 	Rules     []Entry `json:"rules"`
 	Upstreams []Entry `json:"upstreams"`
 	Clients   []Entry `json:"clients"`
-	Others    []Key   `json:"others"` // of everything else
+	Others    []Key   `json:"others"` // of what else decides
 }
 
 // Entry is one rule, upstream or client.
@@ -51,9 +51,12 @@ const (
 	sectionClients   = "clients"
 )
 
+// deciding are the other sections that decisions and tokens stand on; where a broker listens and what it writes to are not among them.
+var deciding = [...]string{"issuer", "leeway", "tokens", "scopes", "resource_servers", "dpop"}
+
 // Between compares two configurations as YAML has them, every default written and every secret redacted.
 func Between(was, is any) Changes {
-	a, b := maps.Clone(mapping(was)), maps.Clone(mapping(is))
+	a, b := mapping(was), mapping(is)
 	stand := standing(b[sectionRules])
 	c := Changes{
 		Rules:     entries(a[sectionRules], b[sectionRules], "id", nil, true),
@@ -61,11 +64,9 @@ func Between(was, is any) Changes {
 		Clients:   entries(a[sectionClients], b[sectionClients], "id", stand["client"], false),
 		Others:    []Key{},
 	}
-	for _, section := range []string{sectionRules, sectionUpstreams, sectionClients} {
-		delete(a, section)
-		delete(b, section)
+	for _, section := range deciding {
+		c.Others = append(c.Others, keysBetween(section, a[section], b[section])...)
 	}
-	c.Others = append(c.Others, keysBetween("", a, b)...)
 	return c
 }
 

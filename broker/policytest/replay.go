@@ -45,8 +45,8 @@ func Kinds() []Kind {
 // Difference is one decision under both configurations.
 type Difference struct {
 	Kind Kind    `json:"change"`
-	Old  Outcome `json:"old"`
-	New  Outcome `json:"new"`
+	Old  Outcome `json:"old,omitzero"`
+	New  Outcome `json:"new,omitzero"`
 	Why  string  `json:"why,omitempty"` // of CannotTell
 	// Drifted: the old configuration does not decide it as it was decided then, so that it may have been another's.
 	Drifted bool `json:"drifted,omitempty"`

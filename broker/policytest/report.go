@@ -161,7 +161,7 @@ func (d Difference) between() string {
 	add("act", list(d.Old.Act), list(d.New.Act))
 	add("bound", fmt.Sprint(d.Old.Bound), fmt.Sprint(d.New.Bound))
 	for _, key := range keysBetween("claims", any(d.Old.Claims), any(d.New.Claims)) {
-		if name := strings.TrimPrefix(key.Path, "claims."); !inEvery[name] {
+		if name, _, _ := strings.Cut(strings.TrimPrefix(key.Path, "claims."), "."); !inEvery[name] {
 			parts = append(parts, fmt.Sprintf("%s %s → %s", key.Path, value(key.Old), value(key.New)))
 		}
 	}
