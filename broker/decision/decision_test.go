@@ -76,8 +76,12 @@ func (r *Recorder) note(record Record) { r.Note(true, func() Record { return rec
 
 func ids(t testing.TB, s *Store) (all []string) {
 	t.Helper()
-	if err := s.Each(t.Context(), func(r Record) error { all = append(all, r.ID); return nil }); err != nil {
+	page, err := s.Page(t.Context(), "")
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, r := range page {
+		all = append(all, r.ID)
 	}
 	return all
 }
@@ -279,7 +283,7 @@ func TestExport_ReadsBack(t *testing.T) {
 		}
 		r.flush(t.Context())
 		var out bytes.Buffer
-		if n, err := s.Export(t.Context(), &out); n != 2 || err != nil {
+		if n, err := Export(&out, func(after string) ([]Record, error) { return s.Page(t.Context(), after) }); n != 2 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
 		if lines := strings.Count(out.String(), "\n"); lines != 2 {
@@ -301,4 +305,25 @@ func TestGet_WhatIsNoIDIsNoDecision(t *testing.T) {
 			t.Errorf("%.20q: got %v", id, err)
 		}
 	}
+}
+
+func TestExport_EveryPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s := open(t, time.Now)
+		r := recorder(t, s, RecorderOptions{TTL: time.Hour})
+		for i := range 2*MaxPage + 1 {
+			r.note(example(fmt.Sprintf("%04d", i)))
+			if i%batch == 0 {
+				r.flush(t.Context())
+			}
+		}
+		for range 2 {
+			r.flush(t.Context())
+		}
+		var out bytes.Buffer
+		n, err := Export(&out, func(after string) ([]Record, error) { return s.Page(t.Context(), after) })
+		if n != 2*MaxPage+1 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
 }

@@ -42,12 +42,12 @@ type Record struct {
 
 // Token is what is kept of a verified token.
 type Token struct {
-	Own      bool           `json:"own,omitempty"`
-	Upstream string         `json:"upstream,omitempty"` // name; of an own token the one that it names
-	TokenID  string         `json:"token_id,omitempty"` // as lineage has it
-	Typ      string         `json:"typ,omitempty"`      // of the header, as jose.Unverified has it
-	Opaque   bool           `json:"opaque,omitempty"`   // it was no JWT: its upstream introspected it (RFC 7662)
-	Claims   map[string]any `json:"claims,omitempty"`   // values as package mappers has them
+	Own      bool   `json:"own,omitempty"`
+	Upstream string `json:"upstream,omitempty"` // name; of an own token the one that it names
+	TokenID  string `json:"token_id,omitempty"` // as lineage has it
+	Typ      string `json:"typ,omitempty"`      // of the header, as jose.Unverified has it
+	Opaque   bool   `json:"opaque,omitempty"`   // it was no JWT: its upstream introspected it (RFC 7662)
+	Claims   Claims `json:"claims,omitempty"`
 }
 
 // What can be missing in a Record, as Partial names it.
@@ -71,13 +71,18 @@ func Of(in *oauth.TokenRequest, grant, rule string, refusal *oauth.Error) Record
 		return r
 	}
 	subject, actor := in.Seen.Tokens()
-	r.Subject = Token(*subject)
+	r.Subject = kept(subject)
 	if actor != nil {
-		r.Actor = (*Token)(actor)
+		token := kept(actor)
+		r.Actor = &token
 	} else if in.Form.Has(oauth.ParamActorToken) {
 		r.Partial = append(r.Partial, PartActor)
 	}
 	return r
+}
+
+func kept(t *oauth.SeenToken) Token {
+	return Token{Own: t.Own, Upstream: t.Upstream, TokenID: t.TokenID, Typ: t.Typ, Opaque: t.Opaque, Claims: t.Claims}
 }
 
 // Allowed tells whether a token was issued.
@@ -117,29 +122,22 @@ func Protocol() []string { return protocol[:] }
 // lineage names other tokens, sessions and people's: it is never kept.
 const lineage = "lin"
 
-// MarshalJSON writes the claims so that reading them gives the same Go values: a float64 of a whole number keeps its fraction.
-func (t Token) MarshalJSON() ([]byte, error) {
-	type plain Token // without this method
-	p := plain(t)
-	if p.Claims != nil {
-		p.Claims, _ = exact(p.Claims).(map[string]any)
-	}
-	return json.Marshal(p)
-}
+// Claims are claims of a token, values as package mappers has them. In JSON they keep their Go types: a float64 of a whole number is written with
+// its fraction.
+type Claims map[string]any
+
+// MarshalJSON writes the claims.
+func (c Claims) MarshalJSON() ([]byte, error) { return json.Marshal(exact(map[string]any(c))) }
 
 // UnmarshalJSON reads what MarshalJSON writes.
-func (t *Token) UnmarshalJSON(text []byte) error {
-	type plain Token
+func (c *Claims) UnmarshalJSON(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	var p plain
-	if err := decoder.Decode(&p); err != nil {
-		return fmt.Errorf("token of a decision: %w", err)
+	var plain map[string]any
+	if err := decoder.Decode(&plain); err != nil {
+		return fmt.Errorf("claims: %w", err)
 	}
-	if p.Claims != nil {
-		p.Claims, _ = native(p.Claims).(map[string]any)
-	}
-	*t = Token(p)
+	*c, _ = native(plain).(map[string]any)
 	return nil
 }
 

@@ -50,41 +50,44 @@ func (s *Store) Get(ctx context.Context, id string) (Record, error) {
 	return read(row.Value)
 }
 
-// page is how many decisions Each reads at a time.
-const page = 500
+// MaxPage is how many decisions Page gives at most.
+const MaxPage = 200
 
-// Each gives every decision that is kept to take, in the order of their ids, until it returns an error.
-func (s *Store) Each(ctx context.Context, take func(Record) error) error {
-	for after := ""; ; {
-		rows, err := s.table.Scan(ctx, store.Range{After: after, Limit: page})
-		if err != nil {
-			return fmt.Errorf("decisions: %w", err)
-		}
-		for _, row := range rows {
-			r, err := read(row.Value)
-			if err != nil {
-				return err
-			}
-			if err := take(r); err != nil {
-				return err
-			}
-		}
-		if len(rows) < page {
-			return nil
-		}
-		after = rows[len(rows)-1].Key
+// Page gives decisions that are kept, in the order of their ids, after the one of that id; fewer than MaxPage are the last.
+func (s *Store) Page(ctx context.Context, after string) ([]Record, error) {
+	rows, err := s.table.Scan(ctx, store.Range{After: after, Limit: MaxPage})
+	if err != nil {
+		return nil, fmt.Errorf("decisions: %w", err)
 	}
+	all := make([]Record, len(rows))
+	for i, row := range rows {
+		if all[i], err = read(row.Value); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
-// Export writes every decision that is kept as one line of JSON each (decisions.jsonl), and returns how many.
-func (s *Store) Export(ctx context.Context, w io.Writer) (n int, err error) {
+// Export writes every decision of a store's pages as one line of JSON each (decisions.jsonl), and returns how many.
+func Export(w io.Writer, page func(after string) ([]Record, error)) (n int, err error) {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	err = s.Each(ctx, func(r Record) error {
-		n++
-		return encoder.Encode(r)
-	})
-	return n, err
+	for after := ""; ; {
+		all, err := page(after)
+		if err != nil {
+			return n, err
+		}
+		for _, r := range all {
+			if err := encoder.Encode(r); err != nil {
+				return n, err
+			}
+			n++
+		}
+		if len(all) < MaxPage {
+			return n, nil
+		}
+		after = all[len(all)-1].ID
+	}
 }
 
 // Read reads what Export wrote. The error names the line, counted from 1.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"fedbroker/broker/decision"
 	"fedbroker/broker/grants"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
@@ -52,13 +53,13 @@ type Explanation struct {
 
 // Token is what a token says of itself, as far as rules, mappers or the protocol read it.
 type Token struct {
-	Class    string         `json:"class"` // of P9, such as jwt or at+jwt; opaque
-	Typ      string         `json:"typ,omitempty"`
-	Own      bool           `json:"own,omitempty"`      // says to be of our issuer
-	Upstream string         `json:"upstream,omitempty"` // that speaks for it: chosen by iss and aud
-	Verified bool           `json:"verified"`           // else the claims are only what the token says
-	Claims   map[string]any `json:"claims,omitempty"`
-	Mapping  []Mapping      `json:"mapping,omitempty"` // in order
+	Class    string          `json:"class"` // of P9, such as jwt or at+jwt; opaque
+	Typ      string          `json:"typ,omitempty"`
+	Own      bool            `json:"own,omitempty"`      // says to be of our issuer
+	Upstream string          `json:"upstream,omitempty"` // that speaks for it: chosen by iss and aud
+	Verified bool            `json:"verified"`           // else the claims are only what the token says
+	Claims   decision.Claims `json:"claims,omitempty"`
+	Mapping  []Mapping       `json:"mapping,omitempty"` // in order
 }
 
 // Mapping is one step of an upstream's chain.

@@ -132,3 +132,18 @@ func declared(said, raw, ourIssuer string) string {
 	}
 	return oauth.TypeJWT
 }
+
+// RequestOf is a request of a client to the token endpoint, as one to explain.
+func RequestOf(clientID string, in oauth.TokenRequest) Request {
+	grant, _ := oauth.GrantName(in.GrantType)
+	r := Request{
+		Grant: grant, Requester: clientID, SubjectToken: in.Form.Get(oauth.ParamSubjectToken), SubjectTokenType: in.Form.Get(oauth.ParamSubjectTokenType),
+		ActorToken: in.Form.Get(oauth.ParamActorToken), ActorTokenType: in.Form.Get(oauth.ParamActorTokenType),
+		Audiences: in.Form.All(oauth.ParamAudience), Resources: in.Form.All(oauth.ParamResource), Scope: in.Form.Get(oauth.ParamScope),
+		TokenType: in.Form.Get(oauth.ParamRequestedTokenType), At: in.Now, Proof: in.Proof,
+	}
+	if grant == grantJWTBearer {
+		r.SubjectToken = in.Form.Get(oauth.ParamAssertion)
+	}
+	return r
+}

@@ -15,18 +15,29 @@ import (
 	"fedbroker/store/journal"
 )
 
-// withOperator carries out work on the broker's state: through the admin socket of the server that runs, or on the file when none does. It says
-// on standard error which it was.
+// withOperator carries out work on the broker's state; see withState.
 func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error) (err error) {
 	c, err := a.load(config.Options{})
 	if err != nil {
 		return err
 	}
+	return a.withState(c, func(client *admin.Client) error { return work(client) }, func(held *state) error {
+		operator, err := broker.NewOperator(ctx, held.options(c))
+		if err != nil {
+			return explained(err)
+		}
+		return work(operator)
+	})
+}
+
+// withState reaches the broker's state: through the admin socket of the server that runs, or in the file when none does. It says on standard
+// error which it was.
+func (a *app) withState(c *config.Loaded, asking func(*admin.Client) error, holding func(*state) error) (err error) {
 	client, err := admin.Dial(c.Admin.Socket)
 	if err == nil {
 		defer client.Close()
 		fmt.Fprintf(a.err, "asking the server at %s\n", c.Admin.Socket)
-		return work(client)
+		return asking(client)
 	}
 	if !errors.Is(err, admin.ErrNoServer) {
 		return fmt.Errorf("admin socket %s: %w", c.Admin.Socket, err)
@@ -40,11 +51,7 @@ func (a *app) withOperator(ctx context.Context, work func(admin.Operator) error)
 	}
 	defer func() { err = errors.Join(err, held.close()) }()
 	fmt.Fprintf(a.err, "no server answers at %s; opened %s\n", c.Admin.Socket, c.Store.Path)
-	operator, err := broker.NewOperator(ctx, held.options(c))
-	if err != nil {
-		return explained(err)
-	}
-	return work(operator)
+	return holding(held)
 }
 
 // state is what the broker keeps on disk, and the keys to it. One process holds it.

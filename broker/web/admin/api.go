@@ -76,6 +76,7 @@ func (s *Server) api() http.Handler {
 	mux.Handle("POST "+pathEnd, act(s, func(ctx context.Context, which operator.SessionSelection) (any, error) {
 		return s.operator.EndSessions(ctx, which)
 	}))
+	s.explaining(mux)
 	return jsonOnly(mux)
 }
 

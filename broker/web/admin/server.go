@@ -27,19 +27,21 @@ type Options struct {
 	Logger   *slog.Logger     // [discards]
 	Listener net.Listener     // instead of one at Spec.Listen; closed by the server
 	Now      func() time.Time // [time.Now]
+	Explain  Explainer        // nil: nothing is explained here
 }
 
 // Server is the admin plane: a socket, a listener, either or both.
 type Server struct {
-	log      *slog.Logger
-	operator Operator
-	ready    func(context.Context) broker.Readiness
-	metrics  http.Handler
-	socket   *net.UnixListener // nil: none
-	path     string            // of the socket
-	listener net.Listener      // nil: none
-	tcp      *http.Server
-	unix     *http.Server
+	log       *slog.Logger
+	operator  Operator
+	explainer Explainer // nil: none
+	ready     func(context.Context) broker.Readiness
+	metrics   http.Handler
+	socket    *net.UnixListener // nil: none
+	path      string            // of the socket
+	listener  net.Listener      // nil: none
+	tcp       *http.Server
+	unix      *http.Server
 }
 
 // Timeouts and bounds of a connection.
@@ -56,7 +58,7 @@ func New(o Options) (*Server, error) {
 	if o.Broker == nil {
 		return nil, errors.New("admin: no broker")
 	}
-	s := &Server{operator: o.Broker.Operator(), ready: o.Broker.Ready, metrics: o.Broker.Metrics().Handler()}
+	s := &Server{operator: o.Broker.Operator(), explainer: o.Explain, ready: o.Broker.Ready, metrics: o.Broker.Metrics().Handler()}
 	if err := s.open(o); err != nil {
 		return nil, err
 	}
