@@ -155,7 +155,7 @@ func TestRead_Problems(t *testing.T) {
 		{"no issuer", "seal: {key_file: seal.key}\n", "0: issuer: "},
 		{"unknown engine", small + "store: {engine: sqlite}\n", "3: store.engine: want one of bbolt, memory, got \"sqlite\""},
 		{"unknown durability", small + "audit: {durability: maybe}\n", "3: audit.durability: want wait or async, got \"maybe\""},
-		{"an actor", small + "exchange:\n - id: a\n   subject: {issued: true}\n   requester: {clients: [a]}\n   actor: {required: true}\n   grant: {audiences: [b]}\n", "7: exchange[0].actor: "},
+		{"an optional actor", small + "exchange:\n - id: a\n   subject: {issued: true}\n   requester: {clients: [a]}\n   actor: {issued: true}\n   grant: {audiences: [b]}\n", "7: exchange[0].actor.required: want true"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := read(t, tt.text, nil, map[string]string{"empty": " \n", "empty2": secret})
