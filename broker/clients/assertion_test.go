@@ -496,7 +496,7 @@ func (gullible) Verify(_ context.Context, upstream string, t jose.Unverified, _ 
 func TestP24_RefusedWhateverTheUpstreamSays(t *testing.T) {
 	y := newYard(t, func(o *clients.Options) {
 		o.Workload = gullible{}
-		ours := workload("ours", "x")
+		ours := workload("ours", podSubject)
 		ours.Assertion.Upstream = "ours"
 		o.Issuers["ours"] = issuer // which no configuration can have
 		o.Specs = append(o.Specs, ours)
