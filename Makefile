@@ -4,12 +4,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZ    ?= 60s
 CRASH   ?= 200
+CASES   ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check lint race fuzz crash static interop bench schema clean
+.PHONY: help build demo test check lint race fuzz crash static properties interop bench schema clean
 
 help: ## print this help
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the static binary bin/fedbroker (CGO off)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fedbroker ./cmd/fedbroker
@@ -20,7 +21,7 @@ demo: build ## two small IdPs and the broker on loopback; ARGS=--once walks thro
 test: ## every test, without the race detector
 	$(GO) test ./...
 
-check: lint race static crash fuzz ## what CI runs beside test: lint, race, static binary, crash and fuzz runs
+check: lint race static crash fuzz properties ## what CI runs beside test: lint, race, static binary, crash, fuzz and property runs
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l broker cmd mappers store upstreams)" || { gofmt -l broker cmd mappers store upstreams; echo "gofmt: the files above want formatting"; exit 1; }
@@ -40,6 +41,9 @@ crash: ## SIGKILL at random points: CRASH=200 runs, engine and journal, seed pri
 
 fuzz: ## each fuzzer for FUZZ=60s in all packages that have one
 	@GO='$(GO)' FUZZ='$(FUZZ)' .ci/fuzz
+
+properties: ## CASES=10000 random policies, requests and chains: authority never grows
+	RAPID_CHECKS=$(CASES) RAPID_SEED=0 $(GO) test -count=1 -timeout 30m -run '^TestProperty_' ./broker/policy
 
 interop: build ## real IdPs and real clients that no one here wrote
 	.ci/interop/run
