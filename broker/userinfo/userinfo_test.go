@@ -97,6 +97,9 @@ func TestRFC9449_Possession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &parts{own: of(c.confirmed), key: c.key}
 			body, err := p.service(t, p).Answer(t.Context(), request(c.byDPoP, c.proofs...), &event.Event{})
+			if judged := len(p.seen) > 0; judged != (c.confirmed != "" && c.byDPoP && c.proofs != nil) {
+				t.Errorf("a proof was judged: %v", judged) // and so spent, where it says nothing
+			}
 			if c.code == "" {
 				if err != nil || len(body) == 0 {
 					t.Errorf("got %s, %v", body, err)
