@@ -171,3 +171,30 @@ func TestMissing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a proof costs beside a token request: one ES256 verification, and the rest.
+func BenchmarkCheck(b *testing.B) {
+	c, p := newChecker(b, func(o *Options) { o.Capacity = b.N }), newProver(b)
+	proofs := make([]string, b.N)
+	for i := range proofs {
+		proofs[i] = p.proof(nil, nil)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for _, proof := range proofs {
+		if _, err := c.Check([]string{proof}, want()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// Who brings none pays nothing.
+func BenchmarkCheck_NoProof(b *testing.B) {
+	c := newChecker(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Check(nil, want()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
