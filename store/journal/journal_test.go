@@ -187,6 +187,8 @@ func TestAppend_RefusesWhatIsNotOneObjectOnOneLine(t *testing.T) {
 		{"two objects", `{}{}`, store.ErrInvalid},
 		{"the end of the line and a forged one", `{}}` + "\n" + `{"v":1}`, store.ErrInvalid},
 		{"not JSON", `{"a"}`, store.ErrInvalid},
+		{"a member twice", `{"a":1,"a":2}`, store.ErrInvalid},
+		{"not UTF-8", "{\"a\":\"\xff\"}", store.ErrInvalid},
 		{"too large", `{"a":"` + strings.Repeat("a", MaxPayload) + `"}`, store.ErrTooLarge},
 	} {
 		if _, err := j.Append(t.Context(), []byte(c.payload)); !errors.Is(err, c.want) {

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // lineVersion is the v of every line that this program writes, and the only one that it reads.
@@ -123,7 +124,7 @@ func (h *Head) next(l *Line, raw []byte) error {
 	return nil
 }
 
-// checkPayload holds a payload to one JSON object on one line.
+// checkPayload holds a payload to one JSON object on one line, in UTF-8, without two members of one name.
 func checkPayload(payload []byte) bool {
-	return len(payload) > 1 && payload[0] == '{' && payload[len(payload)-1] == '}' && bytes.IndexByte(payload, '\n') < 0 && json.Valid(payload)
+	return len(payload) > 1 && payload[0] == '{' && payload[len(payload)-1] == '}' && bytes.IndexByte(payload, '\n') < 0 && jsontext.Value(payload).IsValid()
 }
