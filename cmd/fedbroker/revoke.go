@@ -151,9 +151,10 @@ func (r *revocation) refuse(ctx context.Context, o admin.Operator) error {
 
 // confirmed asks where somebody is there to answer.
 func (r *revocation) confirmed(living string) bool {
-	if r.yes || !onTerminal(r.in) {
-		return true
-	}
+	return r.yes || !onTerminal(r.in) || r.ask(living)
+}
+
+func (r *revocation) ask(living string) bool {
 	fmt.Fprintf(r.err, "This makes %s inactive, with all that is made from them. Revoke %s %s? [y/N] ", living, r.kind, r.id)
 	answer, _ := bufio.NewReader(r.in).ReadString('\n') // the end of the input is a no
 	switch strings.ToLower(strings.TrimSpace(answer)) {
