@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/subject"
 )
 
 // has tells whether the token has a claim that changes what it is; an opaque token has no markers.
@@ -33,7 +34,7 @@ func (j *judgement) actors() error {
 					return j.refused(ReasonClaim, "act has a member that is not known")
 				}
 			}
-			j.identity.Actors = append(j.identity.Actors, BrokerSubject(j.name, j.iss, sub, j.manyIssuers))
+			j.identity.Actors = append(j.identity.Actors, subject.Broker(j.name, j.iss, sub, j.manyIssuers))
 			claim, ok = members["act"]
 			if ok && claim == nil {
 				return j.refused(ReasonClaim, "act is null")

@@ -10,6 +10,7 @@ import (
 
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/rp"
+	"fedbroker/upstreams/subject"
 )
 
 // introspecting is an upstream that vouches for opaque tokens, among the others of its set.
@@ -59,7 +60,7 @@ func (i introspecting) Introspect(ctx context.Context, raw string, want Want) (I
 	}
 	id := j.identity
 	id.Upstream, id.Issuer, id.Claims, id.AuthTime = i.name, i.issuer, claims.Clone(), time.Time{}
-	id.BrokerSubject = BrokerSubject(i.name, i.issuer, id.Subject, i.manyIssuers)
+	id.BrokerSubject = subject.Broker(i.name, i.issuer, id.Subject, i.manyIssuers)
 	if id.IssuedAt.IsZero() { // unknown: any revocation that ever was may be later
 		id.IssuedAt = time.Unix(1, 0)
 	}

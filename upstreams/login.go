@@ -16,6 +16,7 @@ import (
 	"fedbroker/upstreams/outbound"
 	"fedbroker/upstreams/rp"
 	"fedbroker/upstreams/spec"
+	"fedbroker/upstreams/subject"
 )
 
 // Login is the power of upstreams that people can log in at.
@@ -153,12 +154,12 @@ func (l interactive) identity(ctx context.Context, a Attempt, tokens rp.Tokens) 
 		return Identity{}, err
 	}
 	if sub, ok := id.Claims[spec.ClaimSubject].(string); !ok || sub == "" { // REQUIRED (OpenID Connect Core §2), whatever claim the subject is taken from
-		return Identity{}, l.refuse(ReasonSubject, errNoSubject)
+		return Identity{}, l.refuse(ReasonSubject, subject.ErrNone)
 	}
 	if hash, has := id.Claims["at_hash"]; has && hash != accessHash(token.Alg(), tokens.Access) {
 		return Identity{}, l.refuse(ReasonClaim, errors.New("at_hash is not the access token's"))
 	}
-	if sid, ok := id.Claims["sid"].(string); ok && len(sid) <= maxSubject && spec.Printable(sid) {
+	if sid, ok := id.Claims["sid"].(string); ok && len(sid) <= subject.Longest && spec.Printable(sid) {
 		id.SessionID = sid
 	}
 	return id, nil

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fedbroker/upstreams"
+	"fedbroker/upstreams/subject"
 	"fedbroker/upstreams/upstreamtest"
 )
 
@@ -37,7 +38,7 @@ func TestP2_SubHasTheWrittenForm(t *testing.T) {
 		{"empty", "", false, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := upstreams.BrokerSubject("acme", iss, tc.subject, tc.many); got != tc.want {
+			if got := subject.Broker("acme", iss, tc.subject, tc.many); got != tc.want {
 				t.Errorf("want %q, got %q", tc.want, got)
 			}
 		})
@@ -67,7 +68,7 @@ func TestP2_DistinctIdentitiesNeverShareASub(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n1, i1, s1, m1 := identityOf(t, "first")
 		n2, i2, s2, m2 := identityOf(t, "second")
-		one, two := upstreams.BrokerSubject(n1, i1, s1, m1), upstreams.BrokerSubject(n2, i2, s2, m2)
+		one, two := subject.Broker(n1, i1, s1, m1), subject.Broker(n2, i2, s2, m2)
 		if same := n1 == n2 && i1 == i2 && s1 == s2; (one == two) != same {
 			t.Fatalf("(%q, %q, %q) → %q and (%q, %q, %q) → %q", n1, i1, s1, one, n2, i2, s2, two)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/subject"
 )
 
 // verifier verifies the tokens of one upstream, whatever its kind. It is immutable.
@@ -54,7 +55,7 @@ func (v *verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Id
 	}
 	id := j.identity // true from here on
 	id.Upstream, id.Issuer = v.name, t.UnverifiedIssuer()
-	id.BrokerSubject = BrokerSubject(v.name, id.Issuer, id.Subject, v.manyIssuers)
+	id.BrokerSubject = subject.Broker(v.name, id.Issuer, id.Subject, v.manyIssuers)
 	id.Claims = claims.Map()
 	id.TokenID, id.KeyID = t.TokenID(), verified.Key().ID
 	id.Class, id.Typ = t.Class(), t.Typ()
@@ -212,10 +213,10 @@ func (j *judgement) readClaims() error {
 }
 
 func (j *judgement) readSubject() error {
-	subject, err := subjectOf(j.unverified, j.subject)
+	name, err := subject.Of(j.unverified, j.subject)
 	if err != nil {
 		return j.refuse(ReasonSubject, err)
 	}
-	j.identity.Subject = subject
+	j.identity.Subject = name
 	return nil
 }
