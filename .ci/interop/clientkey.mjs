@@ -1,9 +1,8 @@
-// Makes the key pair of a client that authenticates by private_key_jwt: PREFIX.private.jwk, the same as PREFIX.pem, and PREFIX.jwks for the server.
+// Makes the key pair of who signs for themselves, such as a client that authenticates by private_key_jwt: PREFIX.private.jwk, the same as PREFIX.pem, and PREFIX.jwks for the server.
 import { writeFileSync } from 'node:fs'
 import { calculateJwkThumbprint, exportJWK, exportPKCS8, generateKeyPair } from 'jose'
 
-const prefix = process.argv[2]
-const alg = 'ES256'
+const [prefix, alg = 'ES256'] = process.argv.slice(2)
 const pair = await generateKeyPair(alg, { extractable: true })
 const publicKey = await exportJWK(pair.publicKey)
 const about = { kid: await calculateJwkThumbprint(publicKey), alg, use: 'sig' }
