@@ -79,6 +79,7 @@ var rungs = map[string]int{
 
 	"cmd/fedbroker/demo":      7,
 	"cmd/fedbroker/explainer": 7,
+	"cmd/fedbroker/drawing":   7,
 	"cmd/fedbroker/demo/app":  7,
 }
 
