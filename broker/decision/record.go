@@ -85,6 +85,11 @@ func kept(t *oauth.SeenToken) Token {
 	return Token{Own: t.Own, Upstream: t.Upstream, TokenID: t.TokenID, Typ: t.Typ, Opaque: t.Opaque, Claims: t.Claims}
 }
 
+// Whole tells whether the decision can be taken again: its tokens were verified, and are not such that only their upstream can tell what they say.
+func (r Record) Whole() bool {
+	return len(r.Partial) == 0 && !r.Subject.Opaque && (r.Actor == nil || !r.Actor.Opaque)
+}
+
 // Allowed tells whether a token was issued.
 func (r Record) Allowed() bool { return r.Code == "" }
 

@@ -146,11 +146,12 @@ func (p *printer) token(name string, t *Token, at time.Time) {
 	p.mapping(t.Mapping)
 }
 
+// relative is a time as seen from the moment that is judged.
 func relative(d time.Duration) string {
 	if d < 0 {
-		return (-d).Truncate(time.Second).String() + " before"
+		return (-d).Truncate(time.Second).String() + " ago"
 	}
-	return d.Truncate(time.Second).String() + " after"
+	return "in " + d.Truncate(time.Second).String()
 }
 
 func widest(names []string) (width int) {
@@ -161,11 +162,8 @@ func widest(names []string) (width int) {
 }
 
 func (p *printer) mapping(all []Mapping) {
-	for i, m := range all {
-		name := ""
-		if i == 0 {
-			name = "mappers"
-		}
+	name := "mappers"
+	for _, m := range all {
 		step := m.Step
 		if m.Step != m.Kind {
 			step += " " + m.Kind
@@ -173,8 +171,12 @@ func (p *printer) mapping(all []Mapping) {
 		switch {
 		case m.Error != "":
 			p.row(name, fmt.Sprintf("%-22s%s", step, p.in(red, m.Error)))
+			name = ""
+		case len(m.Changes) == 0 && m.Step == m.Kind: // a stage that every chain has
+			continue
 		case len(m.Changes) == 0:
 			p.row(name, fmt.Sprintf("%-22s%s", step, p.in(dimmed, "changes nothing")))
+			name = ""
 		}
 		for _, c := range m.Changes {
 			p.row(name, fmt.Sprintf("%-22s%s: %s → %s", step, printable.Text(c.Claim), orAbsent(c.Before), orAbsent(c.After)))

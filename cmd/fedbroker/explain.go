@@ -6,38 +6,22 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"fedbroker/broker"
+	"fedbroker/broker/decision"
 	"fedbroker/broker/explain"
+	"fedbroker/broker/web/admin"
 	"fedbroker/cmd/fedbroker/config"
-	"fedbroker/upstreams/jose"
+	"fedbroker/cmd/fedbroker/explainer"
 )
 
 const exitDenied = 3 // explain: the request is refused
 
-// explainFlags are what one may ask explain.
-type explainFlags struct {
-	request  explain.Request
-	subject  string // FILE, or - for standard input
-	actor    string
-	scopes   []string
-	at       string
-	keys     string
-	export   string
-	decision string
-}
-
-// Where the keys of upstreams come from.
-const (
-	keysNetwork = "network"
-	keysFile    = "file"
-)
-
 func (a *app) explain() *cobra.Command {
-	var f explainFlags
+	var q explainer.Question
 	cmd := &cobra.Command{
 		Use:   "explain",
 		Short: "Say how a decision comes about, and what would change it",
@@ -53,122 +37,16 @@ is issued, spent or revoked, and no token is printed.
 The exit code is 0 if the request is allowed, 3 if it is denied.`,
 		Example: `  fedbroker explain --subject-token job.jwt --audience https://deploy.internal
   fedbroker explain --subject-token - --requester gateway --audience orders --scope orders.read < token
-  fedbroker explain --decision 6f1c9a1d…
+  fedbroker explain --decision UZX6CHEOQKG3O3S7IHNDVZG34U
   fedbroker explain --export decisions.jsonl`,
 		Args: cobra.NoArgs,
-		RunE: a.does(func(ctx context.Context, _ []string) error { return a.explainOne(ctx, f) }),
+		RunE: a.does(func(ctx context.Context, _ []string) error { return asMisuse(a.answer(ctx, q)) }),
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.subject, "subject-token", "", "the `FILE` that holds the subject token, - for standard input")
-	flags.StringVar(&f.actor, "actor-token", "", "the `FILE` that holds the actor token, - for standard input")
-	flags.StringVar(&f.request.Requester, "requester", "", "the client's `ID`; without it, nobody in particular asks")
-	flags.StringArrayVar(&f.request.Audiences, "audience", nil, "an `AUDIENCE` that is asked for")
-	flags.StringArrayVar(&f.request.Resources, "resource", nil, "a `RESOURCE` that is asked for")
-	flags.StringArrayVar(&f.scopes, "scope", nil, "a `SCOPE` that is asked for")
-	flags.StringVar(&f.request.TokenType, "token-type", "", "the token `TYPE` that is asked for: access_token, jwt, id_token, id-jag")
-	flags.StringVar(&f.request.SubjectTokenType, "subject-token-type", "", "the `TYPE` that the subject token is declared as [what it is]")
-	flags.StringVar(&f.request.ActorTokenType, "actor-token-type", "", "the `TYPE` that the actor token is declared as [what it is]")
-	flags.StringVar(&f.request.Grant, "grant", "", "the `GRANT`: token-exchange or jwt-bearer [token-exchange]")
-	flags.StringVar(&f.at, "at", "", "the `TIME` that it is judged for, such as 2006-01-02T15:04:05Z [now]")
-	flags.StringVar(&f.keys, "keys", keysNetwork, "`WHERE` upstreams' keys come from: network, or file, which takes only those of jwks_file")
-	flags.StringVar(&f.decision, "decision", "", "the `ID` of a decision that was taken")
-	flags.StringVar(&f.export, "export", "", "write all decisions that are kept to `FILE`, - for standard output, one line of JSON each")
+	q.Flags(cmd)
 	return a.reports(cmd)
 }
 
-func (a *app) explainOne(ctx context.Context, f explainFlags) error {
-	switch asked := count3(f.subject != "", f.decision != "", f.export != ""); {
-	case asked != 1:
-		return misuse("want one of --subject-token, --decision and --export")
-	case f.export != "":
-		return a.exportDecisions(ctx, f.export)
-	case f.decision != "":
-		f.request.DecisionID = f.decision
-		return a.explainHeld(ctx, f.request)
-	case f.keys != keysNetwork && f.keys != keysFile:
-		return misuse("--keys: want %s or %s, got %q", keysNetwork, keysFile, f.keys)
-	}
-	if err := a.readRequest(&f); err != nil {
-		return err
-	}
-	c, err := a.load(config.Options{MayLack: true})
-	if err != nil {
-		return err
-	}
-	if own(f.request.SubjectToken, c.Issuer) || own(f.request.ActorToken, c.Issuer) {
-		return a.explainHeld(ctx, f.request)
-	}
-	judge, err := offline(c, f.keys)
-	if err != nil {
-		return err
-	}
-	defer judge.Close()
-	e, err := judge.Explain(ctx, f.request)
-	if err != nil {
-		return asMisuse(err)
-	}
-	e.Notes = append(e.Notes, "judged by the configuration alone: revocations, spent tokens and limits were not looked at")
-	return a.tell(e)
-}
-
-func count3(all ...bool) (n int) {
-	for _, b := range all {
-		if b {
-			n++
-		}
-	}
-	return n
-}
-
-// readRequest fills the request with the tokens that the flags name.
-func (a *app) readRequest(f *explainFlags) (err error) {
-	if f.subject == "-" && f.actor == "-" {
-		return misuse("--actor-token: want a file, since standard input holds the subject token")
-	}
-	if f.request.SubjectToken, err = a.readToken(f.subject); err == nil && f.actor != "" {
-		f.request.ActorToken, err = a.readToken(f.actor)
-	}
-	if err != nil {
-		return err
-	}
-	f.request.Scope, f.request.At = strings.Join(f.scopes, " "), time.Now()
-	if f.at != "" {
-		if f.request.At, err = time.Parse(time.RFC3339, f.at); err != nil {
-			return misuse("--at: want a time such as 2006-01-02T15:04:05Z, got %q", f.at)
-		}
-	}
-	return asMisuse(f.request.Check())
-}
-
-// readToken reads one token, white space around it ignored. Errors don't repeat it.
-func (a *app) readToken(name string) (string, error) {
-	in := a.in
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return "", misuse("token: %v", err)
-		}
-		defer file.Close()
-		in = file
-	}
-	text, err := io.ReadAll(io.LimitReader(in, jose.MaxToken+1))
-	if err != nil {
-		return "", fmt.Errorf("token: %w", err)
-	}
-	token := strings.TrimSpace(string(text))
-	if token == "" || len(text) > jose.MaxToken {
-		return "", misuse("token: want 1 to %d bytes in %s, got %d", jose.MaxToken, name, len(text))
-	}
-	return token, nil
-}
-
-// own tells whether a token says to be ours.
-func own(raw, issuer string) bool {
-	t, err := jose.Parse(raw)
-	return err == nil && t.UnverifiedIssuer() == issuer
-}
-
-// asMisuse gives mistakes of the request their exit code.
+// asMisuse gives mistakes of the question their exit code.
 func asMisuse(err error) error {
 	if usage, ok := errors.AsType[*explain.UsageError](err); ok {
 		return misuse("%s", usage.Text)
@@ -176,9 +54,45 @@ func asMisuse(err error) error {
 	return err
 }
 
+func (a *app) answer(ctx context.Context, q explainer.Question) error {
+	if err := q.Read(a.in, time.Now()); err != nil {
+		return err
+	}
+	c, err := a.load(config.Options{MayLack: q.Decision == "" && q.Export == ""})
+	if err != nil {
+		return err
+	}
+	if q.Export != "" {
+		return a.withExplainer(ctx, func(x admin.Explainer) error { return a.export(ctx, x, q.Export) })
+	}
+	if q.Decision != "" || q.Own(c.Issuer) {
+		return a.withExplainer(ctx, func(x admin.Explainer) error {
+			e, err := x.Explain(ctx, q.Request)
+			if errors.Is(err, decision.ErrNone) {
+				return fmt.Errorf("%w: it is older than audit.trace_ttl, or there were too many", err)
+			}
+			if err != nil {
+				return err
+			}
+			return a.tell(e)
+		})
+	}
+	judge, err := explainer.Offline(c.Config, q.Keys)
+	if err != nil {
+		return explained(err)
+	}
+	defer judge.Close()
+	e, err := judge.Explain(ctx, q.Request)
+	if err != nil {
+		return err
+	}
+	e.Notes = append(e.Notes, "judged by the configuration alone: revocations, spent tokens and limits were not looked at")
+	return a.tell(e)
+}
+
 // tell prints an explanation, and ends with exit code 3 where it is a denial.
 func (a *app) tell(e explain.Explanation) error {
-	if err := a.report(e, func(w io.Writer) { _ = e.Text(w, explain.TextOptions{Color: colored(w)}) }); err != nil {
+	if err := a.report(e, func(w io.Writer) { _ = e.Text(w, explain.TextOptions{Color: explainer.Colored(w)}) }); err != nil {
 		return err
 	}
 	if e.Outcome.Decision == explain.Deny {
@@ -187,12 +101,62 @@ func (a *app) tell(e explain.Explanation) error {
 	return nil
 }
 
-// colored tells whether colours are wanted: on a terminal, unless NO_COLOR says otherwise (no-color.org).
-func colored(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
+// withExplainer explains by the broker's state; see withState.
+func (a *app) withExplainer(ctx context.Context, work func(admin.Explainer) error) error {
+	c, err := a.load(config.Options{})
+	if err != nil {
+		return err
 	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return a.withState(c, func(client *admin.Client) error { return work(client) }, func(held *state) error {
+		judge, err := broker.OpenJudge(ctx, held.options(c))
+		if err != nil {
+			return explained(err)
+		}
+		kept, err := decision.Open(held.engine, held.sealing)
+		if err != nil {
+			return err
+		}
+		return work(newExplainer(c, func() *broker.Judge { return judge }, kept))
+	})
+}
+
+func newExplainer(c *config.Loaded, judge func() *broker.Judge, kept *decision.Store) admin.Explainer {
+	again := func(ctx context.Context, r decision.Record) (explain.Explanation, error) { return takeAgain(ctx, c, r) }
+	return explainer.Held{Judge: judge, Kept: kept, Replay: again, Now: time.Now}
+}
+
+// takeAgain takes a decision again, with tokens that say what was kept of those of then, signed with keys made for this, and explains that.
+func takeAgain(ctx context.Context, c *config.Loaded, r decision.Record) (e explain.Explanation, err error) {
+	s, err := newSide(ctx, c)
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	in, err := s.policy().Request(ctx, r)
+	if err != nil {
+		return e, err
+	}
+	if e, err = s.judge.Explain(ctx, explain.RequestOf(r.ClientID, in)); err != nil {
+		return e, err
+	}
+	return e.Answered(r), nil
+}
+
+// export writes decisions.jsonl. It holds claims, so only its owner may read it.
+func (a *app) export(ctx context.Context, x admin.Explainer, name string) (err error) {
+	out := a.out
+	if name != "-" {
+		file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		out = file
+	}
+	n, err := decision.Export(out, func(after string) ([]decision.Record, error) { return x.Decisions(ctx, after) })
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	fmt.Fprintf(a.err, "%s written\n", count(n, "decision"))
+	return nil
 }

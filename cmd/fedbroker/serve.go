@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -81,7 +80,7 @@ func (a *app) runServer(ctx context.Context) (err error) {
 // listen opens both planes and serves until ctx ends or one of them can't go on. The broker's loops outlive the requests.
 func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, log *slog.Logger) error {
 	operators, err := admin.New(admin.Options{
-		Spec: c.Admin, Broker: b, Logger: log, Explain: &explainer{config: c, judge: b.Judge, kept: b.Decisions(), now: time.Now},
+		Spec: c.Admin, Broker: b, Logger: log, Explain: newExplainer(c, b.Judge, b.Decisions()),
 	})
 	if errors.Is(err, admin.ErrSocketInUse) {
 		return fmt.Errorf("admin socket %s: another server answers on it", c.Admin.Socket)
