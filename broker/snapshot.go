@@ -187,7 +187,7 @@ func (b *Broker) complete(s *snapshot, o Options) error {
 	})
 	s.metadata, err = metadata.New(metadata.Options{
 		Issuer: s.config.Issuer, Algorithms: s.config.Signing.Algorithms, Grants: slices.Collect(maps.Keys(s.grants)),
-		Scopes: s.scopes.Names(), Claims: s.scopes.AllClaims(),
+		Scopes: s.scopes.Names(), Claims: s.scopes.AllClaims(), IDJAG: len(s.config.ResourceServers) > 0,
 	})
 	return err
 }

@@ -50,7 +50,8 @@ type metadata struct {
 	IntrospectionAuthAlgorithms []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthMethods       []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthAlgorithms    []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	DPoPAlgorithms              []string `json:"dpop_signing_alg_values_supported"` // RFC 9449 §5.1
+	DPoPAlgorithms              []string `json:"dpop_signing_alg_values_supported"`                           // RFC 9449 §5.1
+	ChainingTypes               []string `json:"identity_chaining_requested_token_types_supported,omitempty"` // draft-ietf-oauth-identity-chaining; never for whom (P23)
 
 	IssInResponse       bool `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 	ClaimsParameter     bool `json:"claims_parameter_supported"`
@@ -65,6 +66,7 @@ type Options struct {
 	Grants     []string // grant types, wire form
 	Scopes     []string // of logins
 	Claims     []string // that a login can release
+	IDJAG      bool     // ID-JAGs are issued
 }
 
 // New makes the document.
@@ -72,8 +74,13 @@ func New(o Options) (Document, error) {
 	issuer := o.Issuer
 	methods := []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthPrivateKeyJWT}
 	inbound := jose.DefaultAlgorithms().Names() // of client assertions
+	var chaining []string
+	if o.IDJAG {
+		chaining = []string{oauth.TypeIDJAG}
+	}
 	body, err := json.Marshal(metadata{
-		Issuer: issuer, AuthorizationEndpoint: issuer + "/authorize", TokenEndpoint: issuer + "/token", UserInfoEndpoint: issuer + "/userinfo",
+		ChainingTypes: chaining,
+		Issuer:        issuer, AuthorizationEndpoint: issuer + "/authorize", TokenEndpoint: issuer + "/token", UserInfoEndpoint: issuer + "/userinfo",
 		EndSessionEndpoint: issuer + "/logout", JWKSURI: issuer + "/jwks", IntrospectionEndpoint: issuer + "/introspect", RevocationEndpoint: issuer + "/revoke",
 		Scopes: slices.Sorted(slices.Values(o.Scopes)), Claims: slices.Sorted(slices.Values(o.Claims)),
 		ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"}, GrantTypes: slices.Sorted(slices.Values(o.Grants)),

@@ -33,7 +33,7 @@ func (c Config) Check(bad func(path, format string, args ...any)) {
 		}
 	}
 	for i, r := range c.ResourceServers {
-		checkIssuer(fmt.Sprintf("resource_servers[%d].issuer", i), r.Issuer, bad)
+		checkIssuer(fmt.Sprintf("resource_servers[%d].issuer", i), strings.TrimSuffix(r.Issuer, "/"), bad) // a stranger's may end so: it is compared as it is
 		for j, scope := range r.Scopes {
 			if !oauth.ValidScope(scope) {
 				bad(fmt.Sprintf("resource_servers[%d].scopes[%d]", i, j), "want a scope name (RFC 6749 section 3.3), got %q", scope)

@@ -133,11 +133,7 @@ func appendAccess(dst []byte, issuer string, t *Minted, a *policy.Authority) ([]
 	o := object{buf: dst}
 	o.string("iss", issuer)
 	o.string("sub", a.Subject())
-	if aud := a.Audiences(); len(aud) == 1 {
-		o.string("aud", aud[0])
-	} else {
-		o.strings("aud", aud)
-	}
+	o.oneOrMany("aud", a.Audiences())
 	o.seconds("exp", t.Expires)
 	o.seconds("iat", t.IssuedAt)
 	o.string("jti", t.JTI)
@@ -155,6 +151,17 @@ func appendAccess(dst []byte, issuer string, t *Minted, a *policy.Authority) ([]
 	o.lineage(factsOf(t.JTI, t.KeyID, a))
 	o.released(a.Claims())
 	return o.end()
+}
+
+// oneOrMany writes one value as a string and several as a list; none is left out.
+func (o *object) oneOrMany(name string, values []string) {
+	switch len(values) {
+	case 0:
+	case 1:
+		o.string(name, values[0])
+	default:
+		o.strings(name, values)
+	}
 }
 
 // factsOf is what a revocation can name of a token that an Authority becomes.

@@ -106,7 +106,7 @@ func TestP23_IDJAGIsOfAClosedListOfClaims(t *testing.T) {
 	}
 	if want := (map[string]any{
 		"iss": issuer, "sub": "acme|ada", "aud": "https://as.other.example", "client_id": "abc", "jti": m.JTI, "exp": float64(start.Add(time.Minute).Unix()), "iat": float64(start.Unix()),
-		"scope": "chat", "resource": []any{"https://chat.example"}, "auth_time": float64(start.Add(-time.Minute).Unix()), "acr": "gold", "amr": []any{"pwd"}, "cnf": map[string]any{"jkt": "k1"},
+		"scope": "chat", "resource": "https://chat.example", "auth_time": float64(start.Add(-time.Minute).Unix()), "acr": "gold", "amr": []any{"pwd"}, "cnf": map[string]any{"jkt": "k1"},
 	}); !reflect.DeepEqual(claims, want) {
 		t.Errorf("got  %v\nwant %v", claims, want)
 	}

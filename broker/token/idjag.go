@@ -25,9 +25,7 @@ func appendIDJAG(dst []byte, issuer string, t *Minted, a *policy.Authority) ([]b
 	o.seconds("exp", t.Expires)
 	o.seconds("iat", t.IssuedAt)
 	o.optional("scope", a.Scope())
-	if len(jag.Resources) > 0 {
-		o.strings("resource", jag.Resources)
-	}
+	o.oneOrMany("resource", jag.Resources)
 	o.seconds("auth_time", a.AuthTime())
 	o.optional("acr", a.ACR())
 	if amr := a.AMR(); len(amr) > 0 {
