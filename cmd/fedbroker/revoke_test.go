@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fedbroker/broker/lineage"
@@ -80,5 +84,44 @@ func TestLiving(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// What a token was made from is read beside a running server, through its socket, and from the files when there is none.
+func TestLineage_WithAServerAndWithout(t *testing.T) {
+	dir := configFolder(t)
+	s := mustStart(t, dir)
+	_, body := s.token(t)
+	token, _ := body["access_token"].(string)
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct{ JTI string }
+	if err := json.Unmarshal(payload, &claims); err != nil || claims.JTI == "" {
+		t.Fatal(err)
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		code, stdout, stderr := fedbroker(t, append(args, "--config", filepath.Join(dir, "fedbroker.yaml"))...)
+		if code != exitDone {
+			t.Fatalf("%q: exit code %d: %s", args, code, stderr)
+		}
+		return stdout
+	}
+	if drawn := run("lineage", claims.JTI); !strings.Contains(drawn, "access_token "+claims.JTI+"  LIVE until ") || !strings.Contains(drawn, "client batch · aud orders · scope orders.read") {
+		t.Errorf("drawn:\n%s", drawn)
+	}
+	if said := run("revoke", "client", "batch", "--dry-run"); !strings.Contains(said, "1 live token; nothing was revoked") || !s.active(t, token) {
+		t.Errorf("a dry run: %s", said)
+	}
+	run("revoke", "client", "batch", "--yes")
+	if drawn := run("lineage", claims.JTI); !strings.Contains(drawn, "REVOKED by client batch") {
+		t.Errorf("after the revocation:\n%s", drawn)
+	}
+	s.end(syscall.SIGTERM)
+	var tree lineage.Tree
+	if err := json.Unmarshal([]byte(run("lineage", claims.JTI, "--output", "json")), &tree); err != nil || len(tree.Nodes) != 1 || tree.Nodes[0].State != lineage.StateRevoked || tree.Nodes[0].Subject != "batch" {
+		t.Errorf("without a server: %+v, %v", tree, err)
 	}
 }
