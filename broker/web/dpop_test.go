@@ -358,3 +358,15 @@ func TestRFC9449_RefusalsForPages(t *testing.T) {
 		t.Errorf("%d %v", a.status, a.header)
 	}
 }
+
+// RFC 9449 §6.2: a resource server is told the key.
+func TestRFC9449_Introspection(t *testing.T) {
+	h := newHouse(t)
+	p := h.prover()
+	nonce := h.request(credentials, "gateway", p.proof("POST", tokenURL)).header.Get("DPoP-Nonce")
+	token := h.request(credentials, "gateway", p.proof("POST", tokenURL, "nonce", nonce)).text("access_token")
+	a := h.do(call{path: "/introspect", form: url.Values{"token": {token}}, header: as("gateway")})
+	if cnf, _ := a.body["cnf"].(map[string]any); a.body["active"] != true || a.text("token_type") != "DPoP" || len(cnf) != 1 || cnf["jkt"] != p.thumbprint() {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+}
