@@ -109,14 +109,14 @@ func keyID(t testing.TB, token string) string {
 // What is configured and served by nothing yet is said once, at the start.
 func TestServe_SaysOnceWhatNothingServes(t *testing.T) {
 	dir := configFolder(t)
-	if err := os.WriteFile(filepath.Join(dir, "fedbroker.yaml"), []byte(testConfig+"tokens: {act_depth: 4}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "fedbroker.yaml"), []byte(strings.Replace(testConfig, "grant_types: [client_credentials]", "grant_types: [client_credentials, device_code]", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := mustStart(t, dir)
 	s.token(t)
 	s.end(syscall.SIGTERM)
 	const said = "served by nothing yet"
-	if got := strings.Count(s.log(), said); got != 1 || !strings.Contains(s.log(), `"keys":["tokens.act_depth"]`) {
+	if got := strings.Count(s.log(), said); got != 1 || !strings.Contains(s.log(), `"keys":["clients[0].grant_types: device_code"]`) {
 		t.Errorf("want %q once with the key, got %d times: %s", said, got, s.log())
 	}
 }
