@@ -94,3 +94,9 @@ start_apache() {
   start apache "$debian/usr/sbin/apache2" "${as[@]}" -f "$here/apache.conf" -D FOREGROUND
   answers apache $! "$APACHE_URL/"
 }
+
+# jq is what the scripts of examples/ read answers with.
+fetch_jq() {
+  ! command -v jq >/dev/null || return 0
+  install_packages jq
+}
