@@ -268,7 +268,7 @@ func (r *request) journalIssued(ctx context.Context) error {
 	e.ClientID, e.Upstream, e.Rule = a.ClientID(), a.Upstream().Name, a.RuleID()
 	e.Audiences, e.Scopes, e.Parents, e.TokenType = a.Audiences(), a.Scopes(), a.Parents(), issuedShort(a.IssuedType())
 	e.TokenID, e.KeyID, e.Issued, e.Expires = r.minted.JTI, r.minted.KeyID, r.minted.IssuedAt, r.minted.Expires
-	e.Audits, e.Bound, e.IDTokenID = a.Audits(), a.Confirmed() != "", r.minted.IDTokenJTI
+	e.Audits, e.Bound, e.IDTokenID, e.ActorFrom = a.Audits(), a.Confirmed() != "", r.minted.IDTokenJTI, a.ActFrom()
 	for actor := a.Act(); actor != nil; actor = actor.Act {
 		name, err := r.record.Subject(ctx, actor.Subject)
 		if err != nil {

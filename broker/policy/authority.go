@@ -24,6 +24,7 @@ type Authority struct {
 	once                    Spend
 	id                      *IDToken
 	act                     *rules.Actor
+	actFrom                 string
 	key                     string
 	audits                  []string
 	jag                     *IDJAG
@@ -94,6 +95,9 @@ func (a Authority) IssuedType() string { return a.tokenType }
 
 // Act is who acts for the subject, and for whom they did; nil under impersonation (P19, P20).
 func (a Authority) Act() *rules.Actor { return a.act }
+
+// ActFrom is the upstream whose token named the current actor; "" for one of ours, and under impersonation.
+func (a Authority) ActFrom() string { return a.actFrom }
 
 // Confirmed is the thumbprint of the key that the token is bound to, `cnf.jkt` (RFC 9449 §6.1); "" for a bearer token.
 func (a Authority) Confirmed() string { return a.key }

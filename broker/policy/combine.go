@@ -249,6 +249,9 @@ func (d Decision) delegation(a *Authority) error {
 		return errors.New("policy: an actor under impersonation, or none under delegation")
 	case d.actor != nil:
 		a.act = &rules.Actor{Subject: d.actor.Sub, ClientID: d.actor.ClientID, Act: d.subject.Act}
+		if !d.actor.Own {
+			a.actFrom = d.actor.Upstream
+		}
 	case d.subject.Act != nil:
 		return errors.New("policy: a chain of actors that impersonation would drop")
 	}
