@@ -22,7 +22,7 @@ func judged(specs ...clients.Spec) (bad []string, texts string) {
 	clients.NewRegistry(clients.Options{
 		Specs: specs, Issuer: issuer,
 		Upstreams: map[string][]string{"acme": {"gw"}, "cluster": {issuer}, "twin": {"exchanged-at-twin"}, "wild": nil},
-		Issuers:   map[string]string{"acme": "https://acme.example", "cluster": "https://kubernetes", "twin": "https://kubernetes", "wild": ""},
+		Issuers:   map[string]string{"acme": "https://acme.example", "cluster": "https://kubernetes", "twin": "https://kubernetes", "wild": "https://*.example.com"},
 	}, func(path, format string, args ...any) {
 		bad = append(bad, path)
 		texts += path + ": " + fmt.Sprintf(format, args...) + "\n"

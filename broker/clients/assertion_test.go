@@ -30,9 +30,9 @@ const (
 	podAudience   = "https://login.example.com/clients"
 )
 
-// credentials is the port to a real set of upstreams, and what it was asked.
+// credentials is the port to real upstreams, and what it was asked.
 type credentials struct {
-	set *upstreams.Set
+	clients.Workloads
 
 	mu    sync.Mutex
 	asked []string // names of upstreams
@@ -47,8 +47,7 @@ func (c *credentials) Verify(ctx context.Context, upstream string, t jose.Unveri
 	if fault != nil {
 		return upstreams.Identity{}, fault
 	}
-	u, _ := c.set.ByName(upstream)
-	return u.Verify(ctx, t, upstreams.Want{Purpose: upstreams.PurposeClient, ClientAudience: audience, Now: now})
+	return c.Workloads.Verify(ctx, upstream, t, audience, now)
 }
 
 // revocations is a revocation set of one answer.
@@ -107,7 +106,7 @@ func newYard(t *testing.T, change func(*clients.Options)) *yard {
 		Specs: []upstreams.Spec{spec, kind("twin", y.twin), kind("partner", y.partner)}, OurIssuer: issuer, Keys: cache, Now: now,
 	}, func(path, format string, args ...any) { t.Fatalf(path+": "+format, args...) })
 	t.Cleanup(set.Close)
-	y.workload = &credentials{set: set}
+	y.workload = &credentials{Workloads: clients.Workloads{Upstreams: set}}
 	o := clients.Options{
 		Issuer: issuer, Leeway: 30 * time.Second, Keys: cache, Spend: revoke.NewSpender(e), Workload: y.workload, Revoked: y.revoked, Issuers: set.Issuers(),
 		Specs: []clients.Spec{
@@ -466,6 +465,18 @@ func TestP26_RevokedWorkloads(t *testing.T) {
 	y.revoked.answer = revoke.ErrStale
 	_, err = y.authenticate("pod", raw)
 	wantError(t, "stale", err, oauth.CodeTemporarilyUnavailable, oauth.ReasonRevocationStale)
+}
+
+// An upstream that is not there is no fault of the token's.
+func TestP27_WorkloadOfAnUpstreamThatIsGone(t *testing.T) {
+	y := newYard(t, func(o *clients.Options) {
+		o.Issuers["gone"] = "https://gone.example"
+		gone := workload("gone", podSubject)
+		gone.Assertion.Upstream = "gone"
+		o.Specs = append(o.Specs, gone)
+	})
+	_, err := y.authenticate("", y.cluster.Sign(y.claims(map[string]any{"iss": "https://gone.example"})))
+	wantError(t, "gone", err, oauth.CodeTemporarilyUnavailable, oauth.ReasonKeysUnavailable)
 }
 
 // Without upstreams, their issuers or the revocations, nobody is let in by a workload's token.

@@ -205,7 +205,7 @@ func (o *Options) judgeAssertion(a *AssertionSpec, bad report) {
 	} else if name, found := o.exchangedElsewhere(a); found {
 		bad("audience", "want one that upstream %s, which has the same issuer, does not exchange tokens for", name)
 	}
-	if issuer, known := o.Issuers[a.Upstream]; known && issuer == "" {
+	if issuer, known := o.Issuers[a.Upstream]; known && (issuer == "" || strings.Contains(issuer, "*")) {
 		bad("upstream", "want one of a single issuer: a subject means something only beside its issuer")
 	}
 	if a.MaxAge != nil && (*a.MaxAge <= 0 || *a.MaxAge > maxAssertionMaxAge) {

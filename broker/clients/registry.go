@@ -22,7 +22,7 @@ type Options struct {
 	Leeway     time.Duration       // how far a client's clock may be off (P12)
 	Keys       Keys
 	Spend      *revoke.Spender
-	Issuers    map[string]string // each upstream's issuer, by its name; "" for a pattern
+	Issuers    map[string]string // each upstream's issuer, or pattern of issuers, by its name
 	Workload   Workload
 	Revoked    Revocations // whether a workload, or its upstream, is
 }
