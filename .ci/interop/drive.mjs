@@ -7,7 +7,7 @@ import { createLocalJWKSet, createRemoteJWKSet, decodeJwt, decodeProtectedHeader
 import * as client from 'openid-client'
 import { accessToken, connect, denial, exchange, jwtToken } from './broker.mjs'
 import { Glewlwyd } from './glewlwyd.mjs'
-import { batchToken, login } from './people.mjs'
+import { batchToken, login, opaqueToken, withdraw } from './people.mjs'
 import { finish, keep, secret, step, until } from './steps.mjs'
 
 const { BROKER_URL: issuer, PANVA_URL: panva, PANVA_PID: panvaPID, PANVA_RESOURCE: resource, WORK: work } = process.env
@@ -126,6 +126,22 @@ function assertDenied(error, code) {
   assert.ok(error.error_description.length > 0, 'no description')
   assert.match(error.cause.decision_id, /^[\x21-\x7e]{16,}$/)
 }
+
+await step('an opaque token of oidc-provider is exchanged: the provider vouches for it by introspection', async () => {
+  const token = keep(await opaqueToken())
+  assert.ok(!token.includes('.'), 'it is no opaque token')
+  const claims = await verified((await swap(gateway, token)).access_token, orders)
+  assert.deepEqual([claims.sub, claims.tenant, claims.upstream.name], ['panva|ada', 'panva', 'panva'])
+  assertDenied(await denial(exchange(gateway, token, { subject_token_type: jwtToken })), 'invalid_request')
+  assertDenied(await denial(exchange(configs['gateway-post'], token)), 'invalid_request')
+})
+
+await step('an opaque token that oidc-provider has withdrawn, or never gave, is refused', async () => {
+  const token = keep(await opaqueToken())
+  await withdraw(token)
+  assertDenied(await denial(exchange(gateway, token)), 'invalid_request')
+  assertDenied(await denial(exchange(gateway, `${token.slice(0, -4)}AAAA`)), 'invalid_request')
+})
 
 await step('oidc-provider rotates its key: tokens under the new one are exchanged, and those under the one before still are', async () => {
   process.kill(Number(panvaPID), 'SIGHUP')

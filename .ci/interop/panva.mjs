@@ -1,5 +1,5 @@
 // A real OpenID provider (npm oidc-provider) on loopback, with a login form, a consent form and two people. Clients get RFC 9068 access tokens for
-// the resource that they name (RFC 8707). SIGHUP makes a new signing key and keeps the one before published; SIGUSR2 withdraws the one before.
+// the resource that they name (RFC 8707), and opaque ones if they name none. SIGHUP makes a new signing key and keeps the one before published; SIGUSR2 withdraws the one before.
 // From the environment: PANVA_NAME, PANVA_LISTEN_URL, PANVA_SECRET, PANVA_RESOURCE (and issuer of fedbroker), and PANVA_CLIENT_JWKS, a file: with it
 // fedbroker authenticates by private_key_jwt, and claims come in the ID token, else by its secret, and claims come from userinfo.
 import { createServer } from 'node:http'
@@ -41,6 +41,7 @@ function newProvider(keys) {
       upstreamClient,
       { client_id: 'batch', client_secret: secret, grant_types: ['client_credentials'], redirect_uris: [], response_types: [] },
       { client_id: 'shop', client_secret: secret, grant_types: ['authorization_code'], redirect_uris: ['https://shop.example/callback'] },
+      { client_id: 'till', client_secret: secret, grant_types: ['authorization_code'], redirect_uris: ['https://till.example/callback'] },
     ],
     // Cookies ignore ports: two providers and the broker share one host here.
     cookies: { keys: cookieKeys, names: { session: `${name}_session`, interaction: `${name}_interaction`, resume: `${name}_resume` } },
@@ -54,6 +55,8 @@ function newProvider(keys) {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_ctx, indicator) => ({
