@@ -379,6 +379,24 @@ func TestProperty_NothingIsWrittenToAndOneRequestHasOneAnswer(t *testing.T) {
 	})
 }
 
+// A trace looks at all the rules, an exchange at those that the index leaves: they come to the same.
+func TestProperty_TracingChangesNothing(t *testing.T) {
+	checks(t, func(t *rapid.T) {
+		specs := drawPolicy(t)
+		in := drawAttempt(t, specs)
+		p := compiled(t, specs)
+		plain, err := p.Decide(in, nil)
+		trace := &rules.Trace{}
+		traced, again := p.Decide(in, trace)
+		switch {
+		case !reflect.DeepEqual(plain, traced), (err == nil) != (again == nil):
+			t.Fatalf("got %+v, %v; traced %+v, %v", plain, err, traced, again)
+		case err != nil && (oauth.AsError(err).Code != oauth.AsError(again).Code || oauth.AsError(err).Reason != oauth.AsError(again).Reason):
+			t.Fatalf("refused with %v; traced with %v", err, again)
+		}
+	})
+}
+
 // What no rule allows is refused alike in whatever order the rules are, and whatever rules are added that do not apply.
 func TestProperty_DenialIsStable(t *testing.T) {
 	denied := 0

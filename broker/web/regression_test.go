@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -513,4 +514,109 @@ func TestRegression_ScopeBeyondTheSubjects(t *testing.T) {
 	for _, scope := range []string{"admin", "orders.write", "orders.read", "billing.read admin"} {
 		is(t, h.do(call{path: "/token", form: with(exchangeForm(token, "billing"), "scope", scope), header: as("orders-api")}), http.StatusBadRequest, oauth.CodeInvalidScope)
 	}
+}
+
+// mcp-oauth #287, and what RFC 8693 is silent about: a token that is bound to a key was exchanged into one that anybody can use.
+func TestRegression_ProofLostAlongTheWay(t *testing.T) {
+	h := older(t, delegating, func(c *broker.Config, _ *web.Spec) {
+		i := slices.IndexFunc(c.Clients, func(s clients.Spec) bool { return s.ID == "gateway" })
+		c.Clients[i].Audiences = []string{"orders", "gateway"}
+		c.Exchange = append(c.Exchange,
+			rules.Spec{ID: "own-to-people", Subject: &rules.SubjectSpec{Issued: true}, Requester: &rules.RequesterSpec{Clients: []string{"gateway"}}, Grant: &rules.GrantSpec{Audiences: []string{"people"}}},
+			rules.Spec{ID: "bound-to-stock", BoundSubject: "accept", Subject: &rules.SubjectSpec{Issued: true}, Requester: &rules.RequesterSpec{Clients: []string{"orders-api"}}, Grant: &rules.GrantSpec{Audiences: []string{"stock"}}})
+	})
+	p, other := h.prover(), h.prover()
+	bound := func(audience string) string {
+		a := h.request(url.Values{"grant_type": {oauth.GrantClientCredentials}, "audience": {audience}, "scope": {"orders.read"}}, "gateway", p.proof("POST", tokenURL))
+		if a.status != http.StatusOK || a.text("token_type") != "DPoP" {
+			t.Fatalf("%d %s", a.status, a.raw)
+		}
+		return a.text("access_token")
+	}
+	mine, orders := bound("gateway"), bound("orders")
+	ath := func(token string) string {
+		sum := sha256.Sum256([]byte(token))
+		return base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	withProof := func(p *prover, token string) []string { return []string{p.proof("POST", tokenURL, "ath", ath(token))} }
+	for name, c := range map[string]struct {
+		client, token, audience string
+		proofs                  []string
+		key                     *prover // that the result is bound to; nil: refused
+	}{
+		"its client, by its key":                         {"gateway", mine, "people", withProof(p, mine), p},
+		"its client, without a proof":                    {"gateway", mine, "people", nil, nil},
+		"its client, by another key":                     {"gateway", mine, "people", withProof(other, mine), nil},
+		"its client, by a proof for no token":            {"gateway", mine, "people", []string{p.proof("POST", tokenURL)}, nil},
+		"its client, by a proof for another token":       {"gateway", mine, "people", withProof(p, orders), nil},
+		"a resource, by a key of its own":                {"orders-api", orders, "billing", withProof(other, orders), nil},
+		"a resource, whom the rule lets, by its own key": {"orders-api", orders, "stock", []string{other.proof("POST", tokenURL)}, other},
+		"a resource, whom the rule lets, without one":    {"orders-api", orders, "stock", nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := h.request(exchangeForm(c.token, c.audience), c.client, c.proofs...)
+			if c.key == nil {
+				if a.status != http.StatusBadRequest || a.text("access_token") != "" {
+					t.Errorf("%d %s", a.status, a.raw)
+				}
+				return
+			}
+			if granted(t, a); a.text("token_type") != "DPoP" || a.status != http.StatusOK {
+				t.Fatalf("%d %s", a.status, a.raw)
+			}
+			if cnf, _ := claimsOf(t, a.text("access_token"))["cnf"].(map[string]any); cnf["jkt"] != c.key.thumbprint() {
+				t.Errorf("bound to %v", cnf)
+			}
+			told := h.do(call{path: "/introspect", form: url.Values{"token": {a.text("access_token")}}, header: as(c.client)})
+			if cnf, _ := told.body["cnf"].(map[string]any); cnf["jkt"] != c.key.thumbprint() || told.body["token_type"] != "DPoP" {
+				t.Errorf("introspection says %s", told.raw)
+			}
+		})
+	}
+	t.Run("an actor's", func(t *testing.T) {
+		for name, proofs := range map[string][]string{"without a proof": nil, "by another key": withProof(other, mine)} {
+			form := h.acting(h.partner(), mine)
+			form.Set("actor_token_type", oauth.TypeAccessToken)
+			if a := h.request(form, "gateway", proofs...); a.status != http.StatusBadRequest {
+				t.Errorf("%s: %d %s", name, a.status, a.raw)
+			}
+		}
+	})
+}
+
+// A second way in that is held to less than the first: what an exchange refuses of a token, the JWT authorization grant refuses, too.
+func TestRegression_AssertionHeldToLessThanASubject(t *testing.T) {
+	h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+		for i := range c.Clients {
+			if c.Clients[i].ID == "gateway" || c.Clients[i].ID == "orders-api" {
+				c.Clients[i].GrantTypes = append(c.Clients[i].GrantTypes, "jwt-bearer")
+			}
+		}
+	})
+	ask := func(assertion string, change func(url.Values)) answer {
+		form := url.Values{"grant_type": {oauth.GrantJWTBearer}, "assertion": {assertion}, "audience": {"orders"}}
+		change(form)
+		return h.do(call{path: "/token", form: form, header: as("gateway")})
+	}
+	asItIs := func(url.Values) {}
+	good := ask(h.partner(), asItIs)
+	if granted(t, good); good.body["refresh_token"] != nil || good.text("scope") != "orders.read" {
+		t.Errorf("%s", good.raw)
+	}
+	for name, token := range h.spoilt(h.partner) {
+		t.Run(name, func(t *testing.T) { is(t, ask(token, asItIs), http.StatusBadRequest, oauth.CodeInvalidGrant) })
+	}
+	for name, token := range map[string]string{
+		"a condition that fails": h.partner(set("roles", []string{"eng-other"})), "delegated": h.partner(set("act", map[string]any{"sub": "somebody"})), "may_act": h.partner(set("may_act", map[string]any{"client_id": "gateway"})),
+		"bound": h.partner(set("cnf", map[string]any{"jkt": strings.Repeat("A", 43)})), "one of ours": h.exchanged(), "older than an hour": h.partner(set("iat", h.clock().Add(-2*time.Hour).Unix())),
+	} {
+		t.Run(name, func(t *testing.T) { is(t, ask(token, asItIs), http.StatusBadRequest, oauth.CodeInvalidGrant) })
+	}
+	is(t, ask(h.partner(), setting("scope", "admin")), http.StatusBadRequest, oauth.CodeInvalidScope)
+	is(t, ask(h.partner(), setting("audience", "billing")), http.StatusBadRequest, oauth.CodeInvalidTarget)
+	is(t, ask(h.partner(), setting("audience", "orders", "vault")), http.StatusBadRequest, oauth.CodeInvalidTarget)
+	once := h.partner()
+	granted(t, ask(once, setting("audience", "vault")))
+	is(t, ask(once, setting("audience", "vault")), http.StatusBadRequest, oauth.CodeInvalidGrant)
+	granted(t, h.ask(nil)) // and nothing of this is in an exchange's way
 }
