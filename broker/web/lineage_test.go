@@ -21,6 +21,7 @@ import (
 	"fedbroker/broker/web"
 	"fedbroker/store"
 	"fedbroker/store/journal"
+	"fedbroker/upstreams/jose"
 )
 
 // hooked is an engine and a journal that do something else in the midst of a revocation, or of an issue.
@@ -226,8 +227,8 @@ func TestP26_RevocationKillsEveryDescendant(t *testing.T) {
 						t.Errorf("%s, %s token: active is %v", when, token.name, active)
 					}
 				}
-				f.wantExchange(when, "portal", f.access, "orders", tt.access)
-				f.wantExchange(when, "orders-api", f.orders, "billing", tt.orders)
+				f.wantExchange(when, "portal", f.access, "orders", tt.access, tt.name == "rule")
+				f.wantExchange(when, "orders-api", f.orders, "billing", tt.orders, tt.name == "client of the last link")
 				info := f.do(call{method: http.MethodGet, path: "/userinfo", header: http.Header{"Authorization": {"Bearer " + f.access}}})
 				if refused := info.status == http.StatusUnauthorized; refused != tt.access {
 					t.Errorf("%s, userinfo: %d %s", when, info.status, info.raw)
@@ -244,15 +245,17 @@ func TestP26_RevocationKillsEveryDescendant(t *testing.T) {
 	}
 }
 
-// wantExchange holds an exchange to its subject's being dead. One that lives may still be refused by its rule's revocation, when it is issued.
-func (f *family) wantExchange(when, client, token, audience string, dead bool) {
+// wantExchange holds an exchange to its subject's being dead, or to its own rule's or client's being revoked in this very second: then nothing that
+// lives may come of it.
+func (f *family) wantExchange(when, client, token, audience string, dead, revoked bool) {
 	f.t.Helper()
 	a := f.ownExchange(client, token, audience)
-	if dead && (a.status != http.StatusBadRequest || a.text("error") != string(oauth.CodeInvalidRequest) || a.text("access_token") != "") {
+	refused := a.status == http.StatusBadRequest && a.text("error") == string(oauth.CodeInvalidRequest) && a.text("access_token") == ""
+	switch {
+	case dead && !refused, !dead && !revoked && a.status != http.StatusOK, revoked && !refused && a.status != http.StatusOK:
 		f.t.Errorf("%s, exchange for %s: %d %s", when, audience, a.status, a.raw)
-	}
-	if !dead && a.status != http.StatusOK {
-		f.t.Errorf("%s, exchange for %s: %d %s", when, audience, a.status, a.raw)
+	case revoked && !refused && f.active(client, a.text("access_token")):
+		f.t.Errorf("%s, exchange for %s: what came of it lives", when, audience)
 	}
 }
 
@@ -301,6 +304,69 @@ func TestP26_RevocationDuringAnExchangeLeavesNoLiveDescendant(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What somebody acted in descends from the actor's token as it does from the subject's (P20, P26).
+func TestP26_RevocationOfAnActorKillsWhatItActedIn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind          string
+		id            func(job, service string) string // their tokens
+		first, second bool                             // dead
+	}{
+		"the job's token":     {"token", func(job, _ string) string { return externalID(t, job) }, true, true},
+		"the job":             {"subject", func(string, string) string { return jobAtBroker }, true, true},
+		"the job's upstream":  {"upstream", func(string, string) string { return "ci" }, true, true},
+		"the service's token": {"token", func(_, service string) string { return jti(t, service) }, false, true},
+		"the service":         {"subject", func(string, string) string { return "orders-api" }, false, true},
+		"somebody else":       {"subject", func(string, string) string { return "ci|another" }, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, delegating)
+			job, service := h.job(), h.itself("orders-api")
+			first := h.do(call{path: "/token", form: h.acting(h.partner(), job), header: as("gateway")}).text("access_token")
+			form := exchangeForm(first, "ledger")
+			form.Set("actor_token", service)
+			form.Set("actor_token_type", oauth.TypeAccessToken)
+			second := h.do(call{path: "/token", form: form, header: as("orders-api")}).text("access_token")
+			if first == "" || second == "" || !h.active("gateway", first) || !h.active("orders-api", second) {
+				t.Fatal("nobody acts for anybody")
+			}
+			what := operator.Revocation{Kind: tt.kind, ID: tt.id(job, service)}
+			want := 0
+			for _, dead := range []bool{tt.first, tt.second, name == "the service's token" || name == "the service"} {
+				if dead {
+					want++
+				}
+			}
+			if touched, err := h.broker.Operator().Touched(t.Context(), what); err != nil || touched.Tokens != want {
+				t.Errorf("said to touch %+v, want %d: %v", touched, want, err)
+			}
+			if err := h.broker.Operator().Revoke(t.Context(), what); err != nil {
+				t.Fatal(err)
+			}
+			if h.active("gateway", first) == tt.first || h.active("orders-api", second) == tt.second {
+				t.Errorf("active: %v, %v", h.active("gateway", first), h.active("orders-api", second))
+			}
+			tree, err := h.broker.Operator().Lineage(t.Context(), lineage.Query{ID: jti(t, second)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := tree.Nodes[len(tree.Nodes)-1]
+			if len(tree.Nodes) != 5 || (last.State == lineage.StateRevoked) != tt.second || !slices.Equal(last.Actors, []string{"orders-api", jobAtBroker}) {
+				t.Errorf("%d nodes, the last %+v", len(tree.Nodes), last)
+			}
+		})
+	}
+}
+
+// externalID is how lineages name another issuer's token (P14).
+func externalID(t *testing.T, raw string) string {
+	t.Helper()
+	parsed, err := jose.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.TokenID()
 }
 
 // The tree of a chain of exchanges, as an operator sees it over the journal of a running broker.
