@@ -27,6 +27,9 @@ func Recorded(r decision.Record) Explanation {
 // Answered completes the explanation of a decision that was taken again by the configuration of now with what was answered then.
 func (e Explanation) Answered(r decision.Record) Explanation {
 	e.describe(r)
+	if r.Subject.Own {
+		e.Outcome.Claims = nil // those that leave without being read were not kept
+	}
 	then := answered(r)
 	if then.Decision == e.Outcome.Decision && then.Code == e.Outcome.Code && then.Reason == e.Outcome.Reason && then.Rule == e.decided() {
 		return e
