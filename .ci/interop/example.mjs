@@ -117,6 +117,11 @@ export class Example {
     })
   }
 
+  // operator runs a command of fedbroker beside the broker, and returns its exit code and what it wrote to standard output.
+  operator(...words) {
+    return run(fedbroker, words, { cwd: this.dir }).then(({ stdout }) => ({ code: 0, stdout }), ({ code, stdout, stderr }) => ({ code, stdout: stdout + stderr }))
+  }
+
   spawn(command, words, options) {
     const child = spawn(command, words, options)
     children.add(child)

@@ -74,6 +74,13 @@ export async function ci(port) {
         assert.equal(api.calls.length, before)
       })
     }
+    await step('examples/ci: explain says of a fork\'s token which id the rule saw and which it wanted', async () => {
+      ci.file('fork.jwt', await github.issue(golden('github-actions'), { repository_owner: 'mallory', repository_owner_id: '666', repository_id: '777' }))
+      const { code, stdout } = await ci.operator('explain', '--subject-token', 'fork.jwt', '--audience', 'https://deploy.example.com', '--keys', 'file')
+      assert.equal(code, 3, stdout)
+      assert.match(stdout, /exchange\[0\] github-deploy, impersonation: when\n +claims\.repository_owner_id == "123456"\n +saw +"666"\n +wanted +"123456"\n/)
+      assert.match(stdout, /\nnearest +github-deploy\n/)
+    })
     await step('examples/ci: a job\'s token is spent by its first use', async () => {
       const jti = crypto.randomUUID()
       await job({ jti })

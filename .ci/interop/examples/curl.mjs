@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createLocalJWKSet, jwtVerify } from 'jose'
+import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose'
 import { Example, Issuer, serving } from '../example.mjs'
-import { keep, step } from '../steps.mjs'
+import { keep, step, until } from '../steps.mjs'
 
 const iat = 1_800_000_000
 const ada = { iss: 'https://idp.acme.example', aud: 'gateway-at-acme', sub: 'ada', groups: ['orders', 'staff'], iat, exp: iat + 900 }
@@ -71,6 +71,20 @@ export async function exchangeCurl(port) {
       assert.deepEqual([active, sub, client, scope], [true, 'acme|ada', 'gateway', 'orders.read']))
     await holds('revoked', 'nothing is said of it', (answer) => assert.deepEqual(answer, { active: false }))
     await holds('revoked with it', 'nor of what came of it', (answer) => assert.deepEqual(answer, { active: false }))
+    await step('examples/exchange-curl: the decision id of the denial shows an operator the rule, and what is beyond it', async () => {
+      const stdout = await until('the decision', async () => { // it is kept off the path of the answer
+        const told = await example.operator('explain', '--decision', answers.denial.decision_id)
+        return told.code === 3 ? told.stdout : undefined
+      })
+      assert.match(stdout, /^DENIED +invalid_scope: .*\n.*scope "orders\.delete".*\n.*by rule people-orders \(impersonation\)/)
+    })
+    await step('examples/exchange-curl: lineage draws what the billing token was made from: the person\'s token and the API\'s own', async () => {
+      const { jti } = await verified(answers.delegation.access_token, billing)
+      const { code, stdout } = await example.operator('lineage', jti)
+      assert.equal(code, 0, stdout)
+      for (const id of [answers.exchange, answers.delegation].map(({ access_token: token }) => decodeJwt(token).jti)) assert.ok(stdout.includes(`${id}  REVOKED`), stdout)
+      assert.match(stdout, /sub orders-api\n[^]*sub acme\|ada · upstream acme · actor orders-api\n/)
+    })
     await step('examples/exchange-curl: every answer was looked at', () => assert.deepEqual(Object.keys(answers), [...seen]))
   })
 }
