@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"fedbroker/cmd/fedbroker/trial"
 	"fedbroker/store"
 )
 
@@ -37,7 +38,7 @@ func TestP5_CheckNamesEveryPairThatCanEmitOneGroup(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit code %d: %s", code, errOut)
 	}
-	var v verdict
+	var v trial.Verdict
 	if err := json.Unmarshal([]byte(out), &v); err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +63,20 @@ func TestP19_CheckPrintsTheWordImpersonation(t *testing.T) {
 		t.Errorf("want the word for both rules, got %d %s %s", code, out, errOut)
 	}
 	_, out, _ = inProcess(t, "check", "--config", file, "--output", "json")
-	var v verdict
-	if err := json.Unmarshal([]byte(out), &v); err != nil || len(v.Rules) != 2 || v.Rules[0] != (rule{"plain", impersonation}) {
+	var v trial.Verdict
+	if err := json.Unmarshal([]byte(out), &v); err != nil || len(v.Rules) != 2 || v.Rules[0] != (trial.Rule{ID: "plain", Mode: "impersonation"}) {
 		t.Errorf("want the word for both rules, got %v %v", v.Rules, err)
+	}
+}
+
+func TestP19_CheckPrintsTheWordDelegation(t *testing.T) {
+	file := withConfig(t, strings.Replace(twoPartners, "actor: none", "mode: audit, actor: {required: true, upstream: acme}", 1))
+	code, out, errOut := inProcess(t, "check", "--config", file)
+	if code != exitDone || !strings.Contains(out, "  plain: impersonation (") || !strings.Contains(out, "  written: delegation (the token's sub is the subject, its act the actor, its client_id the requester); in mode audit: ") {
+		t.Errorf("want the word for the one rule, and that it is tried out, got %d %s %s", code, out, errOut)
+	}
+	if strings.Contains(out, "served by nothing yet") {
+		t.Errorf("want mode audit to be served, got %s", out)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"fedbroker/broker/web/admin"
 	"fedbroker/cmd/fedbroker/config"
 	"fedbroker/cmd/fedbroker/explainer"
+	"fedbroker/cmd/fedbroker/trial"
 )
 
 const exitDenied = 3 // explain: the request is refused
@@ -127,16 +128,16 @@ func newExplainer(c *config.Loaded, judge func() *broker.Judge, kept *decision.S
 
 // takeAgain takes a decision again, with tokens that say what was kept of those of then, signed with keys made for this, and explains that.
 func takeAgain(ctx context.Context, c *config.Loaded, r decision.Record) (e explain.Explanation, err error) {
-	s, err := newSide(ctx, c)
+	s, err := trial.New(ctx, c.Name, c)
+	if err != nil {
+		return e, tried(err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	in, err := s.Policy().Request(ctx, r)
 	if err != nil {
 		return e, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	in, err := s.policy().Request(ctx, r)
-	if err != nil {
-		return e, err
-	}
-	if e, err = s.judge.Explain(ctx, explain.RequestOf(r.ClientID, in)); err != nil {
+	if e, err = s.Judge().Explain(ctx, explain.RequestOf(r.ClientID, in)); err != nil {
 		return e, err
 	}
 	return e.Answered(r), nil

@@ -80,15 +80,16 @@ var rungs = map[string]int{
 	"cmd/fedbroker/demo":      7,
 	"cmd/fedbroker/explainer": 7,
 	"cmd/fedbroker/drawing":   7,
+	"cmd/fedbroker/trial":     7,
 	"cmd/fedbroker/demo/app":  7,
 }
 
 // importers names the only packages that may import a restricted one.
 var importers = map[string][]string{
-	"store/engines":   {"cmd/fedbroker", "cmd/fedbroker/demo"},
+	"store/engines":   {"cmd/fedbroker", "cmd/fedbroker/demo", "cmd/fedbroker/trial"},
 	"store/storetest": {},
 	// What tests a policy signs whatever a fixture says, if only with keys of its own.
-	"broker/policytest": {"cmd/fedbroker"},
+	"broker/policytest": {"cmd/fedbroker/trial"},
 	// upstreamtest is a test's and the demo's; it must never be reachable from serve.
 	"upstreams/upstreamtest":        {"cmd/fedbroker/demo"},
 	"upstreams/upstreamtest/client": {"upstreams/upstreamtest"},

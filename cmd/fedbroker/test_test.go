@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"fedbroker/cmd/fedbroker/trial"
 )
 
 const quickstart = "../../examples/quickstart"
@@ -18,12 +20,12 @@ func TestTest_ExamplesHold(t *testing.T) {
 	}
 	for _, file := range files {
 		code, out, errOut := inProcess(t, "test", "--config", filepath.Join(filepath.Dir(file), "fedbroker.yaml"), "--output", "json")
-		var all tested
+		var all trial.Tested
 		if err := json.Unmarshal([]byte(out), &all); err != nil {
 			t.Errorf("%s: %v: %s %s", file, err, out, errOut)
 			continue
 		}
-		if failed, total := all.count(); code != exitDone || !all.OK || failed > 0 || total < 5 || len(all.Untested) > 0 {
+		if failed, total := all.Count(); code != exitDone || !all.OK || failed > 0 || total < 5 || len(all.Untested) > 0 {
 			t.Errorf("%s: want all of at least 5 tests to pass, got exit code %d: %d of %d failed, without a test %v: %s", file, code, failed, total, all.Untested, errOut)
 		}
 	}
