@@ -111,7 +111,27 @@ func FuzzLineNames(f *testing.F) {
 	for _, s := range seeds {
 		f.Add(s)
 	}
-	f.Fuzz(func(_ *testing.T, data []byte) { LineNames(data, func([]byte) {}) })
+	if len(seeds) == 0 {
+		f.Fatal("no seeds")
+	}
+	// Of a line in our form, the names are those that a reader of JSON sees.
+	f.Fuzz(func(t *testing.T, data []byte) {
+		LineNames(data, func([]byte) {}) // does not fail
+		e := &Event{Kind: KindToken, Outcome: OutcomeDone, TokenID: string(data), Parents: []string{string(data), "P"}, Rule: string(data), Scopes: []string{string(data)}}
+		read, err := ParseLine(e.AppendJSON(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := append([]string{read.TokenID}, read.Parents...)
+		if e.TokenID == "" {
+			want = want[1:]
+		}
+		var got []string
+		LineNames(e.AppendJSON(nil), func(name []byte) { got = append(got, string(name)) })
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 }
 
 func FuzzAppendString(f *testing.F) {

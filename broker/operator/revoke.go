@@ -93,7 +93,23 @@ func (o *Operator) Touched(ctx context.Context, r Revocation) (lineage.Touched, 
 	if o.o.Lineage == nil {
 		return lineage.Touched{}, errNoJournal
 	}
-	return o.o.Lineage.Touched(ctx, kind, r.ID, r.Before)
+	ids := []string{r.ID}
+	if kind == revoke.KindSession { // those that it took over end with it
+		s, err := o.o.Sessions.SessionByID(ctx, r.ID)
+		if err != nil && !errors.Is(err, session.ErrNone) {
+			return lineage.Touched{}, fmt.Errorf("sessions: %w", err)
+		}
+		ids = append(ids, s.Former...)
+	}
+	var sum lineage.Touched
+	for _, id := range ids {
+		one, err := o.o.Lineage.Touched(ctx, kind, id, r.Before)
+		if err != nil {
+			return lineage.Touched{}, err
+		}
+		sum.Tokens, sum.AtLeast = sum.Tokens+one.Tokens, sum.AtLeast || one.AtLeast
+	}
+	return sum, nil
 }
 
 // Lineage reads what a token was made from and what was made from it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fedbroker/broker/event"
+	"fedbroker/broker/lineage"
 	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
@@ -154,5 +155,37 @@ func TestP26_RevocationIsKeptAsLongAsFamiliesLive(t *testing.T) {
 				t.Errorf("keep %v, after %v: dead is %v", keep, at.after, dead)
 			}
 		}
+	}
+}
+
+// A session ends with those that it took over, and so is counted with them.
+func TestTouched_SessionWithThoseThatItTookOver(t *testing.T) {
+	w, acts := newWorld(t, 0)
+	if _, err := acts.Touched(t.Context(), Revocation{Kind: "session", ID: "live"}); !errors.Is(err, errNoJournal) {
+		t.Errorf("without a journal: %v", err)
+	}
+	lines, err := journal.Open(journal.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lines.Close()
+	write := func(e event.Event) {
+		e.Outcome, e.Expires = event.OutcomeDone, w.now.Add(time.Minute)
+		if _, err := lines.Append(t.Context(), e.AppendJSON(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sid := range []string{"live", "former", "other"} {
+		write(event.Event{Kind: event.KindLogin, TokenID: "grant of " + sid, SessionID: sid})
+		write(event.Event{Kind: event.KindToken, TokenID: "token of " + sid, Parents: []string{"grant of " + sid}})
+	}
+	acts.o.Lineage = lineage.New(lineage.Options{Dir: lines.Dir(), Revoked: w.revoked, Now: func() time.Time { return w.now }})
+	for id, want := range map[string]int{"live": 2, "former": 1, "none": 0} {
+		if touched, err := acts.Touched(t.Context(), Revocation{Kind: "session", ID: id}); err != nil || touched.Tokens != want {
+			t.Errorf("%s: %+v, %v", id, touched, err)
+		}
+	}
+	if _, err := acts.Touched(t.Context(), Revocation{Kind: "person", ID: "x"}); err == nil {
+		t.Error("a kind that is none")
 	}
 }

@@ -20,8 +20,8 @@ type Client struct {
 	http *http.Client
 }
 
-// maxAnswer bounds what a server may answer.
-const maxAnswer = 8 << 20
+// maxAnswer bounds what a server may answer: the largest tree has some thousand nodes of a few KiB.
+const maxAnswer = 32 << 20
 
 // Dial finds the server at the socket. ErrNoServer: there is none, so that the caller may open the store itself.
 func Dial(socket string) (*Client, error) {
