@@ -88,9 +88,9 @@ func (r *Registry) addWorkload(c *Client, issuer string, bad report) {
 	w.maxAge = max(w.maxAge, *a.MaxAge)
 }
 
-// authenticateWorkload takes an upstream's token for one client (P24): upstream, subject and audience are exactly the registered ones. It may
-// come again until it is too old, for a workload has one token for many requests; only under single_use it may not. The way is the same
-// whatever client is named, so that it tells nobody which there are.
+// authenticateWorkload takes an upstream's token for one client (P24): upstream, subject and audience are exactly the registered ones, in place of
+// the client's id that RFC 7523 section 3 wants as sub, which no platform knows. It may come again until it is too old, for a workload has one
+// token for many requests; only under single_use it may not. The way is the same whatever client is named, so that it tells nobody which there are.
 func (r *Registry) authenticateWorkload(ctx context.Context, w *workloads, named string, u jose.Unverified, now time.Time) (Authenticated, error) {
 	if r.workload == nil || r.revoked == nil {
 		return Authenticated{}, refuse(errors.New("nobody to verify a workload's token"))
