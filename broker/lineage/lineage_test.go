@@ -385,6 +385,13 @@ func TestTree_TwoParents(t *testing.T) {
 	if got := ids(h.tree(Query{ID: "B"})); !slices.Equal(got, []string{"S", "T", "E", "F", "B"}) {
 		t.Errorf("%v", got)
 	}
+	h.token("D", "gateway", "r3", "S", "B") // by two ways
+	if got := ids(h.tree(Query{ID: "S", Down: true})); !slices.Equal(got, []string{"S", "B", "D"}) {
+		t.Errorf("down: %v", got)
+	}
+	if got := h.touched(revoke.KindToken, "S", time.Time{}); got != 3 {
+		t.Errorf("touches %d", got)
+	}
 	h.revoke(revoke.KindClient, "actor", time.Time{})
 	if n := node(t, h.tree(Query{ID: "S"}), "B"); n.State != StateRevoked || !n.RevokedBy.Inherited {
 		t.Errorf("by the actor's side, which the tree does not show: %+v", n)

@@ -149,7 +149,7 @@ func TestFind_FollowsTheWriter(t *testing.T) {
 
 // What a failed write left and its repair took away may have been seen; other lines then come in its place.
 func TestFind_ForgetsLinesThatWereCutOff(t *testing.T) {
-	for name, after := range map[string][]string{"nothing": nil, "others": {"x1", "x2", "x3"}, "a longer one": {"y1-" + strings.Repeat("y", 300)}} {
+	for name, after := range map[string][]string{"nothing": nil, "fewer": {"x1"}, "others": {"x1", "x2", "x3"}, "a longer one": {"y1-" + strings.Repeat("y", 300)}} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, line("kept"))
