@@ -332,6 +332,9 @@ func TestTree_BeginsWithTheLogin(t *testing.T) {
 	if n := node(t, tree, "A"); n.State != StateLive {
 		t.Errorf("%+v", n)
 	}
+	if n := node(t, h.tree(Query{ID: "J"}), "id-A"); n.State != StateUnknown || n.TokenType != "id_token" || !slices.Equal(n.Audiences, []string{"wiki"}) || !n.Expires.IsZero() || n.KeyID != "" {
+		t.Errorf("the ID token beside it: %+v", n)
+	}
 	if err := h.sessions.EndGrant(t.Context(), g.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ const (
 	StateEnded   State = "ended" // of a login: by its client, by a replay, or by an operator
 	StateRevoked State = "revoked"
 	StateForeign State = "foreign" // not ours to judge
+	StateUnknown State = "unknown" // of an ID token beside an access token: no line says when it expires
 )
 
 // Node is a token, a login, or a token of somebody else.
@@ -245,7 +246,8 @@ func (g *growth) node(ctx context.Context, id string, e *event.Event) (Node, err
 		Issued: e.Issued.UTC(), Expires: e.Expires.UTC(), Parents: e.Parents, State: StateLive,
 	}
 	if id == e.IDTokenID { // the line is about the access token beside it: what it says of audience, scope and end is not this one's
-		n.TokenType, n.Audiences, n.Scopes, n.Bound, n.KeyID, n.Expires = "id_token", list(e.ClientID), nil, false, "", time.Time{}
+		n.TokenType, n.Audiences, n.Scopes, n.Bound, n.KeyID = "id_token", list(e.ClientID), nil, false, ""
+		n.State, n.Expires = StateUnknown, time.Time{}
 	}
 	var err error
 	if n.Subject, err = g.subject(ctx, e.Subject); err != nil {
