@@ -69,9 +69,6 @@ func (a *app) answer(ctx context.Context, q explainer.Question) error {
 	if q.Decision != "" || q.Own(c.Issuer) {
 		return a.withExplainer(ctx, func(x admin.Explainer) error {
 			e, err := x.Explain(ctx, q.Request)
-			if errors.Is(err, decision.ErrNone) {
-				return fmt.Errorf("%w: it is older than audit.trace_ttl, or there were too many", err)
-			}
 			if err != nil {
 				return err
 			}

@@ -127,7 +127,7 @@ func TestExplain_Errors(t *testing.T) {
 		body   string
 	}{
 		{&explain.UsageError{Text: "want a subject token"}, http.StatusUnprocessableEntity, `{"error":"refused","detail":"want a subject token"}`},
-		{fmt.Errorf("decision d: %w", decision.ErrNone), http.StatusUnprocessableEntity, `{"error":"refused","detail":"decision d: no such decision is kept"}`},
+		{fmt.Errorf("decision d: %w", decision.ErrNone), http.StatusUnprocessableEntity, `{"error":"refused","detail":"decision d: ` + decision.ErrNone.Error() + `"}`},
 		{errors.New("the store is on fire"), http.StatusInternalServerError, `{"error":"internal"}`},
 	} {
 		x.fail = c.fail
