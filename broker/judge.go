@@ -122,6 +122,24 @@ func (j *Judge) Reads(upstream string, own bool) expr.Members {
 	return r
 }
 
+// ReadsBy are those that mappers read of an upstream's tokens, or nobody of our own, and the rules of these ids.
+func (j *Judge) ReadsBy(upstream string, own bool, ids []string) expr.Members {
+	var r expr.Members
+	add := func(m expr.Members) { r = expr.Members{All: r.All || m.All, Names: slices.Concat(r.Names, m.Names)} }
+	if chain := j.snap.chains[upstream]; chain != nil && !own {
+		add(chain.Reads())
+	}
+	for _, id := range ids {
+		external, ours := j.snap.policy.ReadsBy(id)
+		if own {
+			add(ours)
+		} else {
+			add(external)
+		}
+	}
+	return r
+}
+
 // identify stands in for client authentication.
 func (j *Judge) identify(r *request, clientID string) error {
 	client, ok := j.snap.clients.Lookup(clientID)

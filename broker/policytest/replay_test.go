@@ -71,6 +71,9 @@ func TestReplay(t *testing.T) {
 			r.Subject.Claims["cnf"] = map[string]any{"jkt": r.ProofKey}
 		}), policytest.Same, "", false},
 		{"a condition on a claim that was not kept", []string{assertions, `{id: assertions, subject: {upstream: acme, when: claims.dept == "x"}`}, record(), policytest.CannotTell, "the new configuration reads claim dept, which the record lacks", false},
+		{"a condition of a rule behind", []string{"  - {id: bound,", "  - {id: last, subject: {upstream: acme, when: claims.dept == \"x\"}, requester: {clients: [gateway]}, grant: {audiences: [invoices]}}\n  - {id: bound,"}, record(), policytest.Same, "", false},
+		{"a condition of another's rule", []string{"{id: people, subject: {upstream: acme}", "{id: people, subject: {upstream: acme, when: claims.dept == \"x\"}"}, record(), policytest.Same, "", false},
+		{"a condition of a rule in front", []string{"  - {id: assertions,", "  - {id: first, subject: {upstream: acme, when: claims.dept == \"x\"}, requester: {clients: [gateway]}, grant: {audiences: [invoices]}}\n  - {id: assertions,"}, record(), policytest.CannotTell, "the new configuration reads claim dept, which the record lacks", false},
 		{"a condition on one that was", []string{assertions, `{id: assertions, subject: {upstream: acme, when: claims.n == 5.0}`}, record(), policytest.Same, "", false},
 		{"a condition that was never come to", []string{assertions, `{id: assertions, subject: {upstream: acme, when: claims.dept == "x"}`}, record(func(r *decision.Record) { r.Audiences = []string{"nowhere"} }, denied("invalid_target", "target")), policytest.Same, "", false},
 		{"a mapper on a claim that was not kept", []string{"audiences: [open-at-acme]", "audiences: [open-at-acme], mappers: [{kind: rename, from: dept, to: dept}]"}, record(), policytest.CannotTell, "the new configuration reads claim dept, which the record lacks", false},
