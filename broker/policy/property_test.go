@@ -34,6 +34,10 @@ import (
 //
 // So are: claims that are reserved, an ID-JAG's scopes that bound nothing, the actor's sub in the subject's place, exp rounded up, an actor's
 // origin_exp that does not bound, a ttl that does not, a single use that spends nothing.
+//
+// And, done to the rules: impersonation takes act or may_act, may_act is not read or not held to the requester, the cap of the chain is one more
+// or none, the actor is not the one that is selected, a bound subject passes every rule, a rule in audit grants, one audience of several is
+// enough, the index tries rules in another order than the file.
 
 // checks runs a property on so many cases, the same ones each time; RAPID_CHECKS and RAPID_SEED, or rapid's flags, ask for others.
 func checks(t *testing.T, property func(*rapid.T)) {
