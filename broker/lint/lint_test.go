@@ -27,6 +27,7 @@ clients:
   - {id: bearer, secret_sha256: "` + hash + `", grant_types: [jwt-bearer]}
   - {id: cron, secret_sha256: "` + hash + `", grant_types: [token-exchange, client_credentials], audiences: [orders]}
   - {id: app, secret_sha256: "` + hash + `", grant_types: [token-exchange, authorization_code], redirect_uris: [https://app.example.com/cb]}
+  - {id: self, secret_sha256: "` + hash + `", grant_types: [token-exchange, jwt-bearer, client_credentials], audiences: [https://login.example.com]}
   - {id: spa, public: true, grant_types: [token-exchange]}
 exchange:
 `
@@ -291,6 +292,8 @@ func TestPolicy_NobodyCanMatch(t *testing.T) {
 			"an actor where the grant has none", `  - {id: r, subject: {upstream: acme}, requester: {clients: [bearer]}, actor: {required: true, upstream: ci}, grant: {audiences: [orders]}}`,
 			[]string{`exchange[0].requester.clients[0]: bearer can't use rule "r": its grant_types lack token-exchange`},
 		},
+		{"a client whose own token is for the broker", `  - {id: r, subject: {issued: true}, requester: {clients: [self]}, actor: {required: true}, grant: {audiences: [billing]}}`, []string{}},
+		{"an ID-JAG is bound to no requester", `  - {id: r, subject: {upstream: bound}, requester: {clients: [self]}, grant: {audiences: [billing]}}`, []string{}},
 		{"an app that people log in at", `  - {id: r, subject: {issued: true}, requester: {clients: [app]}, grant: {audiences: [billing]}}`, []string{}},
 		{
 			"nothing more of what nobody can use", `  - {id: a, subject: {upstream: acme}, requester: {clients: [gateway, wiki]}, grant: {audiences: [orders]}}
