@@ -21,6 +21,7 @@ import (
 	"fedbroker/broker/policytest"
 	"fedbroker/broker/rules"
 	"fedbroker/mappers"
+	"fedbroker/mappers/printable"
 	"fedbroker/store"
 	"fedbroker/store/engines"
 	"fedbroker/upstreams"
@@ -152,6 +153,8 @@ func TestExplain_SaysWhatWouldAdmitIt(t *testing.T) {
 		{"delegated", with(record("orders-api", ours(nil), "billing"), func(r *decision.Record) { r.Actor = &machine }), "billing", "billing", ""},
 		{"a condition", record("gateway", job(map[string]any{"ref": "refs/heads/dev"}), "orders"), "invalid_request condition", "orders",
 			`condition 'claims.ref == "refs/heads/main"' saw "refs/heads/dev" (exchange[0].subject.when)`},
+		{"a hostile claim", record("gateway", job(map[string]any{"ref": "\x1b[2J\u202e" + strings.Repeat("x", 5000), "repository": "\x1b]0;\x07"}), "orders"), "invalid_request condition", "orders",
+			`condition 'claims.ref == "refs/heads/main"' saw "\x1b[2J\u202e` + strings.Repeat("x", printable.Longest-14) + `… (exchange[0].subject.when)`},
 		{"no actor", record("orders-api", ours(nil), "billing"), "invalid_request actor", "billing", "send actor_token and actor_token_type"},
 		{"the target", record("gateway", job(nil), "orders", "payroll"), "invalid_target target", "orders", `add "payroll" to exchange[0].grant.audiences`},
 		{"the scope", with(record("gateway", job(nil), "orders"), func(r *decision.Record) { r.Scope = "orders.write" }), "invalid_scope scope", "orders", "scopes of exchange[0].grant.scopes"},

@@ -70,6 +70,10 @@ func TestExplain(t *testing.T) {
 			"claims.ref == \"a\" | claims.ref | \"refs/heads/dev\" | \"a\" or\nclaims.ref == \"b\" | claims.ref | \"refs/heads/dev\" | \"b\" or"},
 		{`claims.owner == "9" && (claims.ref == "a" || claims.flag)`,
 			"claims.owner == \"9\" | claims.owner | \"123\" | \"9\"\nclaims.ref == \"a\" | claims.ref | \"refs/heads/dev\" | \"a\" or\nclaims.flag |  | false | true or"},
+		{`!(claims.n == 5 && claims.owner == "123")`, // one of them is enough
+			"claims.n == 5 | claims.n | 5 | other than 5 or\nclaims.owner == \"123\" | claims.owner | \"123\" | other than \"123\" or"},
+		{`!(claims.n == 5 || claims.owner == "123")`, // both are needed
+			"claims.n == 5 | claims.n | 5 | other than 5\nclaims.owner == \"123\" | claims.owner | \"123\" | other than \"123\""},
 		{`claims.flag ? claims.n == 5 : claims.n == 6`, `claims.n == 6 | claims.n | 5 | 6`},
 		{`claims.groups.exists(g, g == "admin")`, `claims.groups.exists(g, g == "admin") | claims.groups | ["eng", "ops"] | to satisfy claims.groups.exists(g, g == "admin")`},
 		{`claims.group.exists(g, g == "admin")`, `claims.group.exists(g, g == "admin") | claims.group | (absent) | to satisfy claims.group.exists(g, g == "admin") ~groups`},
