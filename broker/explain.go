@@ -22,7 +22,7 @@ func (j *Judge) Explain(ctx context.Context, r explain.Request) (explain.Explana
 		return explain.Explanation{}, err
 	}
 	run := explain.Run{Request: r}
-	run.Authority, run.Trace, run.Err = j.trace(ctx, r.Requester, &oauth.TokenRequest{GrantType: r.GrantType(), Form: form, Now: r.At, Proof: r.Proof})
+	run.Authority, run.Trace, run.Err = j.trace(ctx, r.Requester, &oauth.TokenRequest{GrantType: r.GrantType(), Form: form, Now: r.At, Proof: r.Proven()})
 	return j.configuration().Explain(run), nil
 }
 

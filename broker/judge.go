@@ -23,7 +23,6 @@ import (
 type JudgeOptions struct {
 	Config  Config
 	Keys    func(upstreams.Spec) keys.Source // where an upstream's keys come from; nil, and where it returns nil: from where the configuration says
-	Saved   keys.Store                       // last good keys, for upstreams that are down; may be nil
 	Own     grants.Opener
 	Revoked grants.Checker
 }
@@ -39,7 +38,7 @@ type Judge struct {
 
 // NewJudge compiles the configuration, from which secrets may be missing: a Judge authenticates nobody. The error is a *ConfigError.
 func NewJudge(o JudgeOptions) (*Judge, error) {
-	cache := keys.New(keys.Options{Store: o.Saved})
+	cache := keys.New(keys.Options{})
 	var problems []string
 	s := compile(o.Config, parts{keys: cache}, func(path, format string, args ...any) {
 		if !strings.HasSuffix(path, ".secret_sha256") && !strings.HasSuffix(path, ".client_secret") {

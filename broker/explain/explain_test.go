@@ -221,6 +221,25 @@ func holdsNothingElse(t *testing.T, e explain.Explanation) {
 	}
 }
 
+// A bound token is explained as with the proof that the command line cannot make, if it says so.
+func TestExplain_AProofIsTakenAsHeld(t *testing.T) {
+	j, s := side(t, config())
+	in, err := s.Request(t.Context(), record("gateway", job(map[string]any{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}), "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := explain.RequestOf("gateway", in)
+	for dpop, want := range map[bool]string{false: "confirmation", true: ""} {
+		r.DPoP = dpop
+		if e, err := j.Explain(t.Context(), r); err != nil || e.Outcome.Reason != want {
+			t.Errorf("dpop %t: got %+v, %v", dpop, e.Outcome, err)
+		}
+	}
+	if r.SubjectToken = "opaque"; r.Proven() != (oauth.Proof{}) {
+		t.Error("a proof for what names no key")
+	}
+}
+
 // P19: the word for whom a rule's tokens stand for is said of every rule and of the outcome.
 func TestP19_TheWordsOfRules(t *testing.T) {
 	j, s := side(t, config())

@@ -84,6 +84,13 @@ func TestExplain_OfTheServerAndOfTheStore(t *testing.T) {
 	if code != exitDone || !strings.Contains(ownByServer, "by rule billing (impersonation)") || !strings.Contains(errOut, "asking the server") {
 		t.Errorf("exit code %d, %s%s", code, ownByServer, errOut)
 	}
+	cached := []string{"explain", "-c", config, "--subject-token", filepath.Join(dir, "theirs.jwt"), "--requester", "batch", "--audience", "orders", "--keys", "cache"}
+	if err := os.WriteFile(filepath.Join(dir, "theirs.jwt"), []byte(idp.Sign(idp.Claims("ada", "gateway-at-acme"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errOut := fedbroker(t, cached...); code != exitDenied || !strings.Contains(out, "saw     (absent)") || !strings.Contains(errOut, "asking the server") {
+		t.Errorf("by the server's keys: exit code %d, %s%s", code, out, errOut)
+	}
 	if status := s.end(syscall.SIGTERM); status != exitDone {
 		t.Fatalf("serve: exit code %d: %s", status, s.log())
 	}
