@@ -226,6 +226,9 @@ func (s Side) present(ctx context.Context, was Side, t decision.Token) (string, 
 	if t.Own {
 		if _, there := claims["lin"]; !there { // never recorded, always there
 			claims["lin"] = map[string]any{}
+			if !strings.EqualFold(t.Typ, "at+jwt") {
+				claims["lin"] = loginLineage()
+			}
 		}
 		return sign(s.Signer.keys, keyring.ES256, t.Typ, claims)
 	}

@@ -86,6 +86,12 @@ func TestReplay(t *testing.T) {
 			r.Audiences, r.Rule = []string{"orders"}, "acting"
 			r.Actor = &decision.Token{Upstream: "cluster", Typ: "JWT", Claims: map[string]any{"iss": "https://cluster.invalid", "aud": "fedbroker", "sub": "web", "iat": at.Unix(), "exp": at.Add(time.Hour).Unix()}}
 		}), policytest.NewlyDenies, "", false},
+		{"an ID-JAG", []string{"wiki: abc", "wiki: xyz"}, record(func(r *decision.Record) {
+			r.ClientID, r.Audiences, r.Rule, r.SubjectType, r.TokenType = "wiki", []string{"https://other.example"}, "", oauth.TypeIDToken, oauth.TypeIDJAG
+			r.Subject = decision.Token{Own: true, Typ: "JWT", Claims: map[string]any{
+				"iss": "https://login.example.com", "aud": "wiki", "azp": "wiki", "sub": "acme|ada", "iat": at.Unix(), "exp": at.Add(time.Hour).Unix(), "origin_exp": at.Add(time.Hour).Unix(), "jti": "j",
+			}}
+		}), policytest.AllowsOtherwise, "", false},
 		{"a bound token of ours", []string{"bound_subject: accept", "bound_subject: refuse"}, record(func(r *decision.Record) {
 			r.Audiences, r.Rule, r.SubjectType, r.ProofKey = []string{"ledger"}, "bound", "", strings.Repeat("2", 43)
 			r.Subject = decision.Token{Own: true, Typ: "at+jwt", Claims: map[string]any{
