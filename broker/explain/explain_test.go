@@ -221,6 +221,31 @@ func holdsNothingElse(t *testing.T, e explain.Explanation) {
 	}
 }
 
+// An ID-JAG needs no rule: what it needs is said instead.
+func TestExplain_IDJAG(t *testing.T) {
+	c := config()
+	c.ResourceServers = []broker.ResourceServerSpec{{Issuer: "https://chat.example.com", ClientIDs: map[string]string{"gateway": "f53f"}, Scopes: []string{"chat.read"}}}
+	j, s := side(t, c)
+	login := func(edit map[string]any) decision.Token {
+		token := ours(map[string]any{"aud": "gateway", "azp": "gateway", "client_id": nil, "scope": nil})
+		token.Typ = "JWT"
+		return edited("ci", true, "JWT", token.Claims, edit)
+	}
+	jag := func(t decision.Token, audience string) decision.Record {
+		return with(record("gateway", t, audience), func(r *decision.Record) {
+			r.TokenType, r.SubjectType, r.Scope = oauth.TypeIDJAG, oauth.TypeIDToken, "chat.read"
+		})
+	}
+	e := explained(t, j, s, jag(login(nil), "https://chat.example.com"))
+	if e.Outcome.Decision != explain.Allow || !strings.Contains(text(t, e), "ALLOWED   by resource_servers") {
+		t.Errorf("got %s", text(t, e))
+	}
+	e = explained(t, j, s, jag(login(nil), "https://other.example.com"))
+	if e.Outcome.Decision != explain.Deny || !strings.Contains(e.Change, "resource_servers") || len(e.Rules) != 0 {
+		t.Errorf("got %s", text(t, e))
+	}
+}
+
 // A bound token is explained as with the proof that the command line cannot make, if it says so.
 func TestExplain_AProofIsTakenAsHeld(t *testing.T) {
 	j, s := side(t, config())

@@ -176,3 +176,18 @@ func TestExplain_AgreesWithHoldsOnEveryCombination(t *testing.T) {
 		t.Errorf("%d combinations", n)
 	}
 }
+
+// An address that is not verified is absent in what is explained, too, and the name beside it is not told as if it were there.
+func TestP29_ExplainHidesWhatIsNotVerified(t *testing.T) {
+	p := compile(t, `claims.emal == "a@b.example" || claims == {}`, expr.Options{})
+	in := expr.Input{Claims: map[string]any{"sub": "alice", "email": "a@b.example"}}
+	for _, f := range p.Explain(activation(t, in)) {
+		if f.Nearest == "email" || strings.Contains(f.Saw, "a@b.example") {
+			t.Errorf("got %+v", f)
+		}
+	}
+	in.Claims["email_verified"] = true
+	if f := p.Explain(activation(t, in)); f[0].Nearest != "email" || !strings.Contains(f[1].Saw, "a@b.example") {
+		t.Errorf("verified: got %+v", f)
+	}
+}
