@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -108,33 +107,32 @@ func (j *Judge) trace(ctx context.Context, clientID string, in *oauth.TokenReque
 	return r.authority, tr, nil
 }
 
-// Reads are the claims that rules and mappers read of an upstream's tokens, or of our own.
+// Reads are the claims that rules and mappers read of an upstream's tokens, or of our own, and those that name its subjects.
 func (j *Judge) Reads(upstream string, own bool) expr.Members {
 	if own {
 		return j.snap.policy.ReadsOwn()
 	}
-	r := j.snap.policy.Reads(upstream)
+	return j.mapped(upstream).With(j.snap.policy.Reads(upstream)).With(expr.Members{Names: j.snap.subjectClaims(upstream)})
+}
+
+func (j *Judge) mapped(upstream string) (r expr.Members) {
 	if chain := j.snap.chains[upstream]; chain != nil {
-		c := chain.Reads()
-		r = expr.Members{All: r.All || c.All, Names: slices.Concat(r.Names, c.Names)}
+		r = chain.Reads()
 	}
 	return r
 }
 
 // ReadsBy are those that mappers read of an upstream's tokens, or nobody of our own, and the rules of these ids.
-func (j *Judge) ReadsBy(upstream string, own bool, ids []string) expr.Members {
-	var r expr.Members
-	add := func(m expr.Members) { r = expr.Members{All: r.All || m.All, Names: slices.Concat(r.Names, m.Names)} }
-	if chain := j.snap.chains[upstream]; chain != nil && !own {
-		add(chain.Reads())
+func (j *Judge) ReadsBy(upstream string, own bool, ids []string) (r expr.Members) {
+	if !own {
+		r = j.mapped(upstream)
 	}
 	for _, id := range ids {
-		external, ours := j.snap.policy.ReadsBy(id)
+		read, ours := j.snap.policy.ReadsBy(id)
 		if own {
-			add(ours)
-		} else {
-			add(external)
+			read = ours
 		}
+		r = r.With(read)
 	}
 	return r
 }

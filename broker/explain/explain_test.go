@@ -328,7 +328,7 @@ func TestRecorded_WhatCannotBeTakenAgain(t *testing.T) {
 		r.Code, r.Reason, r.Partial = "invalid_request", "signature", []string{decision.PartSubject}
 	})
 	e := explain.Recorded(r)
-	if e.DecisionID != "d1" || e.Outcome.Reason != "signature" || e.Outcome.Description == "" || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "was not verified") {
+	if e.DecisionID != "d1" || e.Outcome.Reason != "signature" || e.Outcome.Description == "" || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "nothing of it was kept") {
 		t.Errorf("got %+v", e)
 	}
 	r.Partial, r.Subject.Opaque = nil, true
