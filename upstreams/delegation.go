@@ -20,7 +20,12 @@ const maxActors = 8
 
 // actors reads who acts for the token's subject, and who may (RFC 8693 §4.1, §4.4). Each actor becomes a subject of ours (P20), so each has to be
 // one that this upstream can name: with its own iss, or none, and with no member that would be lost.
+//
+// A login's ID token is its person's own, and a workload's credential its own: what says that somebody else acts is neither (P19).
 func (j *judgement) actors() error {
+	if own := j.want.Purpose == PurposeLogin || j.want.Purpose == PurposeClient; own && (j.has(jose.MarkerActor, "act") || j.has(jose.MarkerMayAct, "may_act")) {
+		return j.refused(ReasonClaim, "act or may_act at a login or in a credential")
+	}
 	if j.has(jose.MarkerActor, "act") {
 		for claim := j.unverified.Value("act"); claim != nil; {
 			members, ok := claim.(map[string]any)
@@ -45,10 +50,16 @@ func (j *judgement) actors() error {
 		}
 	}
 	if j.has(jose.MarkerMayAct, "may_act") {
-		var ok bool
-		if j.identity.MayAct, ok = j.unverified.Value("may_act").(map[string]any); !ok {
+		may, ok := j.unverified.Value("may_act").(map[string]any)
+		if !ok {
 			return j.refused(ReasonClaim, "may_act is no object")
 		}
+		for name, value := range may { // one that is not known could narrow what is not understood
+			if text, isText := value.(string); !isText || text == "" || name != "iss" && name != "sub" && name != "client_id" {
+				return j.refused(ReasonClaim, "may_act has a member that is not known, or is no name")
+			}
+		}
+		j.identity.MayAct = may
 	}
 	return nil
 }
@@ -77,7 +88,7 @@ const thumbprintAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 const maxIDJAGLife = 5 * time.Minute
 
 // idJAG holds an ID-JAG to what is more in it than in other assertions (draft-ietf-oauth-identity-assertion-authz-grant): it is for us alone, for
-// one client, once, and not for long. That the client is the one who asks is the caller's to see.
+// one client, once, and not for long.
 func (j *judgement) idJAG() error {
 	if j.token.Class() != jose.ClassIDJAG {
 		return nil
@@ -109,5 +120,8 @@ func (j *judgement) idJAG() error {
 		return j.refuse(ReasonClaim, fmt.Errorf("ID-JAG: %w", err))
 	}
 	id.Scopes = strings.Fields(scope)
+	if id.ClientID != j.want.Requester {
+		return j.refused(ReasonAudience, "the ID-JAG is for another client")
+	}
 	return nil
 }

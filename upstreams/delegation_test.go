@@ -49,11 +49,13 @@ func TestP20_ActorsBecomeSubjectsOfOurs(t *testing.T) {
 			}
 		})
 	}
-	may := map[string]any{"sub": "bot", "x": true}
+	may := map[string]any{"sub": "bot", "client_id": "gateway"}
 	if id := b.accepts("acme", idp.Sign(with(idp.Claims("alice", audience), "may_act", may)), exchange); !maps.Equal(id.MayAct, may) {
 		t.Errorf("may_act: %v", id.MayAct)
 	}
-	b.refuses("acme", idp.Sign(with(idp.Claims("alice", audience), "may_act", "bot")), exchange, upstreams.ReasonClaim)
+	for _, bad := range []any{"bot", map[string]any{"sub": "bot", "x": "y"}, map[string]any{"sub": 5}, map[string]any{"sub": ""}} {
+		b.refuses("acme", idp.Sign(with(idp.Claims("alice", audience), "may_act", bad)), exchange, upstreams.ReasonClaim)
+	}
 }
 
 func TestP25_ConfirmationIsAKeysThumbprintAlone(t *testing.T) {
@@ -119,8 +121,22 @@ func TestP23_IDJAGIsRedeemedAndNothingElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { (&bench{t, b.clock, b.set}).refuses("acme", c.raw, grant, c.reason) })
 	}
+	b.refuses("acme", sign("client_id", "wiki"), grant, upstreams.ReasonAudience)
 	for _, purpose := range []upstreams.Purpose{upstreams.PurposeExchange, upstreams.PurposeActor} {
 		b.refuses("acme", sign(), upstreams.Want{Purpose: purpose, Requester: "gateway"}, upstreams.ReasonClass)
 	}
 	b.accepts("acme", idp.Sign(idp.Claims("alice", ourIssuer)), grant) // another assertion (RFC 7523)
+}
+
+// Who signs in, or authenticates, is nobody's deputy: our tokens of a login name no actor (P19).
+func TestP19_NobodyActsAtALoginOrInACredential(t *testing.T) {
+	c := newClock()
+	idp := newIdP(t, c, upstreamtest.Options{})
+	b := newBench(t, c, oidcSpec("acme", idp, upstreams.Audience{Value: audience}))
+	asClient := upstreams.Want{Purpose: upstreams.PurposeClient, ClientAudience: "workload"}
+	for name, value := range map[string]any{"act": map[string]any{"sub": "helpdesk"}, "may_act": map[string]any{"sub": "helpdesk"}} {
+		b.refuses("acme", idp.Sign(with(idp.Claims("alice", loginID), "nonce", nonce, name, value)), login, upstreams.ReasonClaim)
+		b.refuses("acme", idp.Sign(with(idp.Claims("pod", "workload"), name, value)), asClient, upstreams.ReasonClaim)
+	}
+	b.accepts("acme", idp.Sign(with(idp.Claims("alice", loginID), "nonce", nonce)), login)
 }

@@ -39,7 +39,7 @@ type attempt struct {
 	req       *oauth.TokenRequest
 	params    parameters
 	subject   presented
-	actor     presented // zero: none came
+	actor     *presented // nil: none came
 	decision  policy.Decision
 	authority policy.Authority
 }
@@ -97,10 +97,11 @@ func (a *attempt) parseTokens(context.Context) error {
 	if a.subject, err = a.parse(roleSubject, a.params.subjectToken, a.params.subjectType); err != nil || a.params.actorToken == "" {
 		return err
 	}
-	if a.actor, err = a.parse(roleActor, a.params.actorToken, a.params.actorType); err != nil {
+	actor, err := a.parse(roleActor, a.params.actorToken, a.params.actorType)
+	if err != nil {
 		return err
 	}
-	if a.actor.id() == a.subject.id() {
+	if a.actor = &actor; actor.id() == a.subject.id() {
 		return invalid(oauth.ReasonTokenReused, errors.New("one token as subject and as actor"))
 	}
 	return nil
@@ -128,7 +129,7 @@ func (a *attempt) asked() rules.Request {
 		Subject: &a.subject.as, Requester: &a.req.Requester, Proof: a.req.Proof,
 		Targets: a.params.targets, Scope: a.req.Form.Get(oauth.ParamScope), TokenType: a.params.requestedType, Now: a.req.Now,
 	}
-	if a.actor.raw != "" {
+	if a.actor != nil {
 		in.Actor = &a.actor.as
 	}
 	return in

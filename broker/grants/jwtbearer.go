@@ -47,6 +47,11 @@ func (a *attempt) readAssertion(context.Context) (err error) {
 	if a.params.subjectToken == "" {
 		return invalid(oauth.ReasonParameter, fmt.Errorf("%s is missing", oauth.ParamAssertion))
 	}
+	for _, name := range [...]string{oauth.ParamSubjectToken, oauth.ParamSubjectTokenType, oauth.ParamActorToken, oauth.ParamActorTokenType, oauth.ParamRequestedTokenType} {
+		if a.req.Form.Has(name) { // an exchange's: who sends it means something that would not happen
+			return invalid(oauth.ReasonParameter, fmt.Errorf("%s is no parameter of this grant", name))
+		}
+	}
 	a.params.requestedType = oauth.TypeAccessToken // there is no other for this grant
 	a.params.targets, err = oauth.Targets(a.req.Form)
 	a.req.Seen.Targets = a.params.targets

@@ -20,12 +20,13 @@ import (
 type role struct {
 	name    string
 	purpose upstreams.Purpose
+	maxAge  time.Duration // 0: any
 }
 
 var (
 	roleSubject   = role{name: "subject", purpose: upstreams.PurposeExchange}
 	roleActor     = role{name: "actor", purpose: upstreams.PurposeActor}
-	roleAssertion = role{name: "assertion", purpose: upstreams.PurposeGrant}
+	roleAssertion = role{name: "assertion", purpose: upstreams.PurposeGrant, maxAge: time.Hour} // P24
 )
 
 // presented is one token of the request on its way: parsed, verified, mapped. All that is asked of a subject token is asked of an actor token,
@@ -99,6 +100,9 @@ func (a *attempt) presentable(p *presented) error {
 	if p.token.Has(jose.MarkerConfirmation) && a.req.Proof.Key == "" { // whose key it is needs no key of ours (P27)
 		return invalid(oauth.ReasonConfirmation, fmt.Errorf("the %s token is bound to a key, and the request proves none", p.role.name))
 	}
+	if p.role == roleActor && p.token.Has(jose.MarkerActor|jose.MarkerMayAct) { // whose chain would it be?
+		return invalid(oauth.ReasonActor, errors.New("the actor token is delegated itself"))
+	}
 	if p.token.TokenID() == a.req.Requester.CredentialTokenID {
 		return invalid(oauth.ReasonTokenReused, errors.New("the token is the client's credential, too"))
 	}
@@ -110,6 +114,9 @@ func (a *attempt) verifyTokens(ctx context.Context) error {
 	if err := a.proofFits(); err != nil {
 		return err
 	}
+	if err := a.expect(a.actor); err != nil {
+		return err
+	}
 	if err := a.verify(ctx, &a.subject); err != nil {
 		return err
 	}
@@ -117,13 +124,13 @@ func (a *attempt) verifyTokens(ctx context.Context) error {
 	if err := a.lastsAndProves(&a.subject); err != nil {
 		return err
 	}
-	if a.actor.raw == "" {
+	if a.actor == nil {
 		return nil
 	}
-	if err := a.verify(ctx, &a.actor); err != nil {
+	if err := a.verify(ctx, a.actor); err != nil {
 		return err
 	}
-	if err := a.lastsAndProves(&a.actor); err != nil {
+	if err := a.lastsAndProves(a.actor); err != nil {
 		return err
 	}
 	if s := &a.actor.as; s.Act != nil || s.MayAct != nil { // whose chain would it be?
@@ -135,10 +142,30 @@ func (a *attempt) verifyTokens(ctx context.Context) error {
 // proofFits refuses a proof that was made for a token which is not presented here.
 func (a *attempt) proofFits() error {
 	hash := a.req.Proof.TokenHash
-	if hash == "" || hash == a.subject.hash() || a.actor.raw != "" && hash == a.actor.hash() {
+	if hash == "" || hash == a.subject.hash() || a.actor != nil && hash == a.actor.hash() {
 		return nil
 	}
 	return oauth.Deny(oauth.CodeInvalidDPoPProof, oauth.ReasonProof).Because(errors.New("ath is of another token"))
+}
+
+// expect refuses an actor token for what needs no key before the subject's upstream is asked: that it cannot be is no reason for a 503 (P27).
+func (a *attempt) expect(p *presented) error {
+	switch {
+	case p == nil || p.opaque != nil:
+		return nil
+	case a.own(p):
+		return a.expectOwn(p)
+	}
+	up, want, err := a.choose(p)
+	if err != nil {
+		return err
+	}
+	if early, ok := up.(interface {
+		Expect(t jose.Unverified, want upstreams.Want) error
+	}); ok {
+		return upstreamError(early.Expect(p.token, want))
+	}
+	return nil
 }
 
 func (a *attempt) verify(ctx context.Context, p *presented) error {
@@ -178,10 +205,10 @@ func (a *attempt) lastsAndProves(p *presented) error {
 
 // mapTokens makes identities principals. A chain that refuses or fails is a condition that does not hold.
 func (a *attempt) mapTokens(context.Context) error {
-	if err := a.mapToken(&a.subject); err != nil || a.actor.raw == "" {
+	if err := a.mapToken(&a.subject); err != nil || a.actor == nil {
 		return err
 	}
-	return a.mapToken(&a.actor)
+	return a.mapToken(a.actor)
 }
 
 func (a *attempt) mapToken(p *presented) error {
@@ -209,16 +236,9 @@ func (a *attempt) seen() {
 	s.Upstream, s.Subject, s.TokenID, s.Tokens = of.Upstream, of.Sub, of.Facts.TokenID, a.kept
 }
 
-// maxAssertionAge is how old a workload's token may be as an assertion (P24).
-const maxAssertionAge = time.Hour
-
-// asAssertion holds what the JWT authorization grant takes to its rules: an ID-JAG is for the client that presents it, once (P23); another
-// assertion must be young (P24).
+// asAssertion holds what the JWT authorization grant takes to its rules: an ID-JAG is for the client that presents it, once (P23).
 func (a *attempt) asAssertion(p *presented, id *upstreams.Identity) error {
 	if p.token.Class() != jose.ClassIDJAG {
-		if a.req.Now.Sub(id.IssuedAt) > maxAssertionAge {
-			return invalid(oauth.ReasonTokenTime, fmt.Errorf("the assertion is older than %v", maxAssertionAge))
-		}
 		return nil
 	}
 	if q := &a.req.Requester; q.Anonymous || q.Public || id.ClientID != q.ClientID {

@@ -14,26 +14,13 @@ import (
 	"fedbroker/upstreams/jose"
 )
 
-// verifyExternal has the one upstream verify the token that the policy knows for its issuer and audience: any other is refused without a
-// look at the network.
+// verifyExternal has the one upstream verify the token that the policy knows for its issuer and audience.
 func (a *attempt) verifyExternal(ctx context.Context, p *presented) error {
-	q, known := &a.req.Requester, a.Policy.KnowsUpstream
-	if p.role == roleActor {
-		known = a.Policy.KnowsActor
-	}
-	up, found := a.Upstreams.Select(p.token.UnverifiedIssuer(), p.token.UnverifiedAudience())
-	if !found || !known(up.Name()) {
-		return invalid(oauth.ReasonTokenIssuer, errors.New("no rule takes tokens of this issuer and audience"))
-	}
-	if q.Anonymous && len(p.token.UnverifiedAudience()) != 1 { // P21; the verified one is the same
-		return invalid(oauth.ReasonTokenAudience, errors.New("anonymous, and the token has not exactly one audience"))
-	}
-	if err := a.lasts(p, false); err != nil {
+	up, want, err := a.choose(p)
+	if err != nil {
 		return err
 	}
-	id, err := up.Verify(ctx, p.token, upstreams.Want{
-		Purpose: p.role.purpose, Requester: q.ClientID, Now: a.req.Now, Claims: a.reads[up.Name()],
-	})
+	id, err := up.Verify(ctx, p.token, want)
 	if err != nil {
 		return upstreamError(err)
 	}
@@ -44,6 +31,24 @@ func (a *attempt) verifyExternal(ctx context.Context, p *presented) error {
 		return a.asAssertion(p, &id)
 	}
 	return nil
+}
+
+// choose finds the upstream that speaks for a token; a token of any other is refused without a look at the network.
+func (a *attempt) choose(p *presented) (upstreams.Upstream, upstreams.Want, error) {
+	q, known := &a.req.Requester, a.Policy.KnowsUpstream
+	if p.role == roleActor {
+		known = a.Policy.KnowsActor
+	}
+	up, found := a.Upstreams.Select(p.token.UnverifiedIssuer(), p.token.UnverifiedAudience())
+	if !found || !known(up.Name()) {
+		return nil, upstreams.Want{}, invalid(oauth.ReasonTokenIssuer, errors.New("no rule takes tokens of this issuer and audience"))
+	}
+	if q.Anonymous && len(p.token.UnverifiedAudience()) != 1 { // P21; the verified one is the same
+		return nil, upstreams.Want{}, invalid(oauth.ReasonTokenAudience, errors.New("anonymous, and the token has not exactly one audience"))
+	}
+	return up, upstreams.Want{
+		Purpose: p.role.purpose, Requester: q.ClientID, MaxAge: p.role.maxAge, Now: a.req.Now, Claims: a.reads[up.Name()],
+	}, a.lasts(p, false)
 }
 
 // introspect asks the one upstream that can vouch for an opaque token (P13).
@@ -73,9 +78,9 @@ func (a *attempt) identify(p *presented, id *upstreams.Identity) error {
 	for i := len(id.Actors) - 1; i >= 0; i-- { // outermost first
 		p.as.Act = &rules.Actor{Subject: id.Actors[i], Act: p.as.Act}
 	}
-	var err error
-	if p.as.MayAct, err = mayAct(id.MayAct); err != nil {
-		return err
+	if id.MayAct != nil {
+		member := func(name string) string { text, _ := id.MayAct[name].(string); return text }
+		p.as.MayAct = &rules.MayAct{Issuer: member("iss"), Subject: member("sub"), ClientID: member("client_id")}
 	}
 	if err := p.as.Fresh(a.req.Now); err != nil { // before what a stale revocation set could answer 503 to
 		return err
@@ -83,40 +88,12 @@ func (a *attempt) identify(p *presented, id *upstreams.Identity) error {
 	return revoked(a.Revoked.Check(p.as.Facts, id.IssuedAt))
 }
 
-// mayAct reads the claim may_act: a member that is not known could narrow what is not understood, so it refuses (P20).
-func mayAct(claim map[string]any) (*rules.MayAct, error) {
-	if claim == nil {
-		return nil, nil //nolint:nilnil // the token does not say
-	}
-	var m rules.MayAct
-	for name, to := range map[string]*string{"iss": &m.Issuer, "sub": &m.Subject, "client_id": &m.ClientID} {
-		value, present := claim[name]
-		if !present {
-			continue
-		}
-		if *to, present = value.(string); !present || *to == "" {
-			return nil, invalid(oauth.ReasonActor, fmt.Errorf("may_act.%s is no name", name))
-		}
-		delete(claim, name)
-	}
-	if len(claim) > 0 {
-		return nil, invalid(oauth.ReasonActor, errors.New("may_act has a member that is not known"))
-	}
-	return &m, nil
-}
-
 // openOwn takes an access token of ours, presented by one whom it was meant for (P11). An ID token of ours can yield an ID-JAG only (P22), and
 // the rest of what we sign is nobody's subject.
 func (a *attempt) openOwn(p *presented) error {
-	q, unverified := &a.req.Requester, p.token.UnverifiedAudience()
+	q := &a.req.Requester
 	idJAG := a.params.requestedType == oauth.TypeIDJAG
-	if want := a.ownClass(idJAG); p.token.Class() != want {
-		return invalid(oauth.ReasonTokenClass, fmt.Errorf("own token of class %s, want %s", p.token.Class(), want))
-	}
-	if !names(unverified, q) && !isOnly(unverified, a.Issuer) { // before what a stale revocation set could answer 503 to
-		return foreign()
-	}
-	if err := a.lasts(p, true); err != nil {
+	if err := a.expectOwn(p); err != nil {
 		return err
 	}
 	open := a.Own.OpenAccess
@@ -141,6 +118,17 @@ func (a *attempt) openOwn(p *presented) error {
 		p.as.MayAct = &rules.MayAct{}
 	}
 	return nil
+}
+
+// expectOwn judges what needs no key, before what a stale revocation set could answer 503 to (P27).
+func (a *attempt) expectOwn(p *presented) error {
+	if want := a.ownClass(a.params.requestedType == oauth.TypeIDJAG); p.token.Class() != want {
+		return invalid(oauth.ReasonTokenClass, fmt.Errorf("own token of class %s, want %s", p.token.Class(), want))
+	}
+	if unverified := p.token.UnverifiedAudience(); !names(unverified, &a.req.Requester) && !isOnly(unverified, a.Issuer) {
+		return foreign()
+	}
+	return a.lasts(p, true)
 }
 
 func (a *attempt) ownClass(idJAG bool) jose.Class {

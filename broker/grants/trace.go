@@ -68,8 +68,8 @@ func (a *attempt) fare(step string) {
 
 // kept is what may be kept of the tokens that were verified, to explain the decision later (P47).
 func (a *attempt) kept() (subject, actor *oauth.SeenToken) {
-	if a.actor.as.Sub != "" {
-		actor = a.keep(&a.actor)
+	if a.actor != nil && a.actor.as.Sub != "" {
+		actor = a.keep(a.actor)
 	}
 	return a.keep(&a.subject), actor
 }

@@ -231,10 +231,11 @@ func (d Decision) lineage(a *Authority) error {
 // refused one without a proof already, and this is the last place to.
 func (d Decision) constraint(a *Authority) error {
 	a.key = d.proof.Key
-	for _, s := range [...]*rules.Subject{d.subject, d.actor} {
-		if s != nil && s.Confirmed != "" && a.key == "" {
-			return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonConfirmation).Because(errors.New("a bound token would become a bearer token"))
-		}
+	if s := d.subject; s != nil && s.Confirmed != "" && a.key == "" {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonConfirmation).Because(errors.New("a bound token would become a bearer token"))
+	}
+	if s := d.actor; s != nil && s.Confirmed != "" && s.Confirmed != a.key { // no rule takes an actor's token from another
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonConfirmation).Because(errors.New("the actor token is bound to another key"))
 	}
 	return nil
 }

@@ -181,7 +181,7 @@ func (f Facts) own() Lineage {
 // ErrTooManyAncestors.
 func (f Facts) Ancestry(iat time.Time) (Lineage, error) {
 	own := f.own()
-	own.Since = iat.Unix()
+	own.Since = max(iat.Unix(), 1) // 0 would be none
 	if f.Kid != "" {
 		own.Own = own.Since
 	}

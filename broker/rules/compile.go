@@ -9,8 +9,25 @@ import (
 	"time"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/rules/spec"
 	"fedbroker/mappers"
 	"fedbroker/mappers/expr"
+)
+
+// What the file says of a rule; see package spec.
+type (
+	Spec          = spec.Rule
+	SubjectSpec   = spec.Subject
+	RequesterSpec = spec.Requester
+	ActorSpec     = spec.Actor
+	GrantSpec     = spec.Grant
+	ScopeSpec     = spec.Scope
+)
+
+const (
+	minTTL        = MinLife        // less would be refused at once
+	maxTTL        = 24 * time.Hour // what a signing key must outlive
+	maxNameLength = 2048
 )
 
 type report = func(path, format string, args ...any)
@@ -32,22 +49,28 @@ func Compile(o Options, bad func(path, format string, args ...any)) *Set {
 	for _, cl := range o.Clients {
 		p.clients[cl.ID] = cl
 	}
-	for i, spec := range o.Rules {
+	for i, written := range o.Rules {
 		at := fmt.Sprintf("exchange[%d].", i)
 		c.bad = func(path, format string, args ...any) { bad(at+path, format, args...) }
-		p.rules[i] = c.rule(i, spec)
+		p.rules[i] = c.rule(i, written)
 	}
 	p.index()
 	c.crowds(p, bad)
 	return p
 }
 
-// crowds refuses more rules for one subject, requester and audience than an exchange may have to evaluate.
+// crowds refuses more rules for one subject, requester and audience than an exchange may have to evaluate. A token of ours meets the rules on its
+// upstream's people and those on everybody's.
 func (c *compiler) crowds(p *Set, bad report) {
 	for key, all := range p.candidate {
-		if key.audience != "" && len(all) > maxPerTriple {
-			bad(fmt.Sprintf("exchange[%d].grant.audiences", all[maxPerTriple].position),
-				"want at most %d rules for one upstream, requester and audience, got %d for %q, %q and %q", maxPerTriple, len(all), key.upstream, key.requester, key.audience)
+		n, last := len(all), all[len(all)-1]
+		if key.own && key.upstream != "" {
+			key.upstream = ""
+			n += len(p.candidate[key])
+		}
+		if key.audience != "" && n > maxPerTriple {
+			bad(fmt.Sprintf("exchange[%d].grant.audiences", last.position),
+				"want at most %d rules for one upstream, requester and audience, got %d for %q, %q and %q", maxPerTriple, n, last.Upstream, key.requester, key.audience)
 		}
 	}
 }
@@ -69,15 +92,15 @@ type envKey struct {
 }
 
 func (c *compiler) rule(i int, s Spec) Rule {
-	r := Rule{position: i, ID: s.ID, audit: s.Mode == modeAudit}
+	r := Rule{position: i, ID: s.ID, audit: s.Mode == spec.ModeAudit}
 	c.id(i, s.ID)
-	if s.Mode != "" && s.Mode != modeEnforce && s.Mode != modeAudit {
-		c.bad("mode", "want %s or %s, got %q", modeEnforce, modeAudit, s.Mode)
+	if s.Mode != "" && s.Mode != spec.ModeEnforce && s.Mode != spec.ModeAudit {
+		c.bad("mode", "want %s or %s, got %q", spec.ModeEnforce, spec.ModeAudit, s.Mode)
 	}
-	if s.BoundSubject != "" && s.BoundSubject != boundRefuse && s.BoundSubject != boundAccept {
-		c.bad("bound_subject", "want %s or %s, got %q", boundRefuse, boundAccept, s.BoundSubject)
+	if s.BoundSubject != "" && s.BoundSubject != spec.BoundRefuse && s.BoundSubject != spec.BoundAccept {
+		c.bad("bound_subject", "want %s or %s, got %q", spec.BoundRefuse, spec.BoundAccept, s.BoundSubject)
 	}
-	r.bound = s.BoundSubject == boundAccept
+	r.bound = s.BoundSubject == spec.BoundAccept
 	r.Delegation = s.Actor != nil && *s.Actor != ActorSpec{}
 	if s.Subject == nil {
 		c.bad("subject", "want {upstream: NAME} or {issued: true}, got none")
@@ -97,6 +120,7 @@ func (c *compiler) rule(i int, s Spec) Rule {
 	if r.Delegation {
 		c.actor(&r, *s.Actor)
 	}
+	c.whose(&r)
 	if slices.Contains(r.requesters, "") && slices.Contains(r.types, oauth.TypeIDToken) { // P22: azp is the requester
 		c.bad("grant.token_types", "want no %s under requester.anonymous, got it: it names the client that it is issued to", oauth.ShortIDToken)
 	}
@@ -124,9 +148,6 @@ func (c *compiler) actor(r *Rule, s ActorSpec) {
 	r.actor = actor{itself: s.Upstream == "" && !s.Issued, own: s.Issued, upstream: s.Upstream}
 	if s.When != "" {
 		r.actor.when = c.when(r, "actor.when", s.When)
-		if s.Issued && s.Upstream == "" && r.actor.when != nil {
-			c.ambiguous("actor.upstream", r.actor.when.Reads().Actor)
-		}
 	}
 }
 
@@ -172,9 +193,6 @@ func (c *compiler) subject(r *Rule, s SubjectSpec) {
 	if !r.Own && u.Shared && (s.When == "" || r.when != nil && !r.when.PinsOneOf(u.OwnerClaims...)) { // P29
 		c.bad("subject.when", "want a top-level == or in on an owner of the shared issuer of %s, one of %s, got none", u.Name, claimsOf(u.OwnerClaims))
 	}
-	if r.Own && r.Upstream == "" && r.when != nil {
-		c.ambiguous("subject.upstream", r.when.Reads().Claims, r.when.Reads().Principal)
-	}
 }
 
 // when compiles a condition. Without an actor, naming one could never hold, so it is no word there.
@@ -205,6 +223,22 @@ func (c *compiler) when(r *Rule, path, source string) *expr.Program {
 		return nil
 	}
 	return program
+}
+
+// whose holds both conditions to saying whose claims they read, the subject's and the actor's: either condition sees both.
+func (c *compiler) whose(r *Rule) {
+	for _, when := range [...]*expr.Program{r.when, r.actor.when} {
+		if when == nil {
+			continue
+		}
+		reads := when.Reads()
+		if r.Own && r.Upstream == "" {
+			c.ambiguous("subject.upstream", reads.Claims, reads.Principal)
+		}
+		if r.actor.own && r.actor.upstream == "" {
+			c.ambiguous("actor.upstream", reads.Actor)
+		}
+	}
 }
 
 // ambiguous refuses a claim that more than one upstream owns, where the rule does not say whose it means (P5).

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"fedbroker/broker/oauth"
@@ -49,9 +50,12 @@ func (p *Set) Decide(in *Request, tr *Trace) (Match, error) {
 	if err := p.Admits(*in.Requester); err != nil {
 		return Match{}, err
 	}
+	if n := p.crowd(in); n > maxPerTriple { // no audience bounds them, and each can cost an evaluation
+		return Match{}, oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget).Because(fmt.Errorf("%d rules could apply: the request has to name an audience", n))
+	}
 	m, denial := p.apply(in, tr)
 	if m.Rule == nil {
-		return Match{}, denial.error(p.Reaches(in.Requester, in.Targets, in.TokenType))
+		return Match{}, p.refuse(in, denial)
 	}
 	m.TokenType, m.Leeway = m.Rule.issues(in.TokenType), p.leewayOf(in.Subject)
 	var err error
@@ -59,6 +63,21 @@ func (p *Set) Decide(in *Request, tr *Trace) (Match, error) {
 		m.IDToken = p.clients[m.Audiences[0]]
 	}
 	return m, err
+}
+
+// refuse says no as if rules in mode audit were not there: who is named, or what is reached, by those alone is not.
+func (p *Set) refuse(in *Request, d denial) error {
+	var e *oauth.Error
+	switch {
+	case !p.requester[requesterKey(in.Requester)]:
+		e = oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("no rule that is enforced names client %q", in.Requester.ClientID))
+	case !p.reaches(in.Requester, in.Targets, in.TokenType, false):
+		e = oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
+	default:
+		e = d.error()
+	}
+	e.Audits = d.audits
+	return e
 }
 
 // audiences are the targets, or what stands for none: of an ID token the requester itself, else the rule's only audience (P16, P22). The rule
@@ -115,6 +134,20 @@ func (p *Set) apply(in *Request, tr *Trace) (m Match, nearest denial) {
 	return Match{}, nearest
 }
 
+// crowd is how many rules a request without audience would have to be judged by.
+func (p *Set) crowd(in *Request) int {
+	if len(in.Targets) > 0 {
+		return 0
+	}
+	k := candidateKey{in.Subject.Own, in.Subject.Upstream, requesterKey(in.Requester), ""}
+	n := len(p.candidate[k])
+	if k.own && k.upstream != "" {
+		k.upstream = ""
+		n += len(p.candidate[k])
+	}
+	return n
+}
+
 // consider yields, in file order, the rules that can apply by the index; for a trace, all.
 func (p *Set) consider(in *Request, all bool) func(yield func(*Rule) bool) {
 	return func(yield func(*Rule) bool) {
@@ -159,19 +192,28 @@ func (d *denial) note(r *Rule, failed Condition, err error) {
 	}
 }
 
-func (d denial) error(reached bool) error {
-	if !reached {
-		return oauth.Deny(oauth.CodeInvalidTarget, oauth.ReasonTarget)
-	}
+func (d denial) error() *oauth.Error {
 	deny := oauth.Deny(oauth.CodeInvalidRequest, d.failed.reason())
-	deny.Audits = d.audits
 	if d.rule == nil {
 		return deny
 	}
 	if d.err != nil {
-		return deny.Because(fmt.Errorf("rule %s: %s: %w", d.rule.ID, d.failed, d.err))
+		return deny.Because(fmt.Errorf("rule %s: %s: %w", d.rule.ID, d.failed, quiet(d.err)))
 	}
 	return deny.Because(fmt.Errorf("rule %s: %s", d.rule.ID, d.failed))
+}
+
+// quiet leaves out why a condition has no value, unless it is a name that the condition itself has: the library's words may quote a claim. A trace
+// has them.
+func quiet(err error) error {
+	e, ok := errors.AsType[*expr.EvalError](err)
+	if !ok {
+		return err
+	}
+	if name, missing := strings.CutPrefix(e.Err.Error(), "no such key: "); missing && strings.Contains(e.Source, name) {
+		return err
+	}
+	return fmt.Errorf("%q has no value for this request", e.Source)
 }
 
 // rank orders the conditions as they are judged.

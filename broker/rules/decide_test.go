@@ -242,7 +242,7 @@ func TestP22_TokenTypeOfTheRule(t *testing.T) {
 }
 
 func TestMode_AuditNeverGrants(t *testing.T) {
-	wantOutcome(t, compile(t, ruleWith("more", "mode: audit")), by(external(), client("gateway"), "orders"), "invalid_request selector")
+	wantOutcome(t, compile(t, ruleWith("more", "mode: audit")), by(external(), client("gateway"), "orders"), "unauthorized_client grant_not_allowed")
 }
 
 func TestP29_RequestHoldsValidatedFields(t *testing.T) {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -110,6 +111,8 @@ func TestP20_MayActMatchesEveryMember(t *testing.T) {
 		{"another requester's", upstream, MayAct{Subject: "bot", ClientID: "orders-api"}, bot, false},
 		{"a client of ours", itself, MayAct{Issuer: "https://broker.example", Subject: "gateway"}, machine("gateway"), true},
 		{"a client of ours without our iss", itself, MayAct{Subject: "gateway"}, machine("gateway"), false},
+		{"the requester alone", itself, MayAct{ClientID: "gateway"}, machine("gateway"), true},
+		{"another requester alone", itself, MayAct{ClientID: "batch"}, machine("gateway"), false},
 		{"iss alone", upstream, MayAct{Issuer: "https://idp.acme.example"}, bot, false},
 		{"nobody", upstream, MayAct{}, bot, false},
 	} {
@@ -211,7 +214,7 @@ func TestMode_AuditIsNotedAndNeverDecides(t *testing.T) {
 `
 	in := by(external(), client("gateway"), "orders")
 	_, err := compile(t, audit).Decide(in, nil)
-	if e := oauth.AsError(err); e.Code != oauth.CodeInvalidRequest || !slices.Equal(e.Audits, []string{"shadow"}) {
+	if e := oauth.AsError(err); e.Code != oauth.CodeUnauthorizedClient || !slices.Equal(e.Audits, []string{"shadow"}) { // as without the rule
 		t.Errorf("denied: %v, %q", err, e.Audits)
 	}
 	m, err := compile(t, audit+enforced).Decide(in, nil)
@@ -222,6 +225,65 @@ func TestMode_AuditIsNotedAndNeverDecides(t *testing.T) {
 	if err != nil || m.RuleID() != "real" || m.Audits != nil {
 		t.Errorf("behind the rule that decides: %+v, %v", m, err)
 	}
+}
+
+// A rule that is only tried opens no door, and changes no answer.
+func TestMode_AuditChangesNoAnswer(t *testing.T) {
+	const real, tried = `
+- {id: real, subject: {upstream: acme, when: claims.dept == "Sales"}, requester: {clients: [gateway]}, grant: {audiences: [orders]}}
+`, `
+- {id: target, mode: audit, subject: {upstream: acme}, requester: {clients: [gateway]}, grant: {audiences: [payroll]}}
+- {id: other, mode: audit, subject: {upstream: beta}, requester: {clients: [gateway]}, grant: {audiences: [orders]}}
+- {id: spa, mode: audit, subject: {issued: true}, requester: {clients: [spa], public_clients: true}, grant: {audiences: [orders]}}
+- {id: anybody, mode: audit, subject: {upstream: beta}, requester: {anonymous: true}, grant: {audiences: [orders]}}
+`
+	without, with := compile(t, real), compile(t, real+tried)
+	if with.HasAnonymous() {
+		t.Error("it takes requests of nobody")
+	}
+	if got := with.Sources(client("gateway"), false); !slices.Equal(got, []string{"acme"}) {
+		t.Errorf("P13: opaque tokens could go to %q", got)
+	}
+	for _, in := range []*Request{
+		by(external(), client("gateway"), "payroll"), by(external(), client("gateway"), "orders"), by(external(), client("gateway"), "orders", "payroll"),
+		by(own("a"), &oauth.Requester{ClientID: "spa", Public: true}, "orders"), by(external(), client("batch"), "orders"),
+	} {
+		if want, got := outcome(without, in), outcome(with, in); got != want {
+			t.Errorf("%+v: got %q, want %q", in.Targets, got, want)
+		}
+	}
+}
+
+func TestP5_EitherConditionSaysWhoseClaimsItReads(t *testing.T) {
+	for text, want := range map[string]string{
+		`- {id: r, subject: {issued: true, upstream: acme, when: '"x" in actor.groups'}, requester: {clients: [gateway]}, actor: {required: true, issued: true}, grant: {audiences: [orders]}}`: "exchange[0].actor.upstream",
+		`- {id: r, subject: {issued: true}, requester: {clients: [gateway]}, actor: {required: true, when: '"x" in claims.groups'}, grant: {audiences: [orders]}}`:                              "exchange[0].subject.upstream",
+	} {
+		o := world()
+		o.Rules = rulesOf(t, text)
+		if got := problems(o); len(got) != 1 || !strings.HasPrefix(got[0], want+": want the upstream whose groups") {
+			t.Errorf("got %q, want %s", got, want)
+		}
+	}
+}
+
+// What a condition reads must reach it: a negation on a claim that was cut away would hold for everybody.
+func TestReads_OfTheActorsCondition(t *testing.T) {
+	p := compile(t, ruleWith("more", `actor: {required: true, when: "!has(claims.blocked)"}`))
+	if got := p.Reads("acme").Names; !slices.Equal(got, []string{"blocked"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Without an audience nothing bounds how many rules a request is judged by.
+func TestP16_ManyRulesWantAnAudience(t *testing.T) {
+	o := world()
+	for i := range maxPerTriple + 1 {
+		o.Rules = append(o.Rules, rulesOf(t, strings.NewReplacer("id: r", fmt.Sprint("id: r", i), "orders", fmt.Sprint("aud", i)).Replace(ruleWith("id", "id: r")))...)
+	}
+	p := Compile(o, func(path, format string, args ...any) { t.Fatalf(path+": "+format, args...) })
+	wantOutcome(t, p, by(external(), client("gateway")), "invalid_target target")
+	wantOutcome(t, p, by(external(), client("gateway"), "aud7"), "r7")
 }
 
 func TestCompile_TooManyRulesForOneTriple(t *testing.T) {
@@ -238,8 +300,20 @@ func TestCompile_TooManyRulesForOneTriple(t *testing.T) {
 	}
 }
 
+// The cause of a denial goes to the log, where no claim is to be.
+func TestDenial_QuotesNoClaim(t *testing.T) {
+	s := with(external(), func(s *Subject) { s.Claims = map[string]any{"secret": "S3CRET", "obj": map[string]any{}} })
+	for when, quoted := range map[string]bool{`claims.obj[claims.secret] == "x"`: false, `{"a": 1}[claims.secret] == 1`: false, `claims.absent == 1`: true} {
+		_, err := compile(t, ruleWith("subject", `subject: {upstream: acme, when: '`+when+`'}`)).Decide(by(s, client("gateway"), "orders"), nil)
+		cause := fmt.Sprint(errors.Unwrap(err))
+		if strings.Contains(cause, "S3CRET") || strings.Contains(cause, "no such key: absent") != quoted {
+			t.Errorf("%s: %s", when, cause)
+		}
+	}
+}
+
 func TestActorSpec_YAML(t *testing.T) {
-	for text, want := range map[string]ActorSpec{"none": {}, "{required: true}": {Required: true}, "{required: true, upstream: acme, issued: true, when: x}": {true, "acme", true, "x"}} {
+	for text, want := range map[string]ActorSpec{"none": {}, "{required: true}": {Required: true}, "{required: true, upstream: acme, issued: true, when: x}": {Required: true, Upstream: "acme", Issued: true, When: "x"}} {
 		var got ActorSpec
 		if err := yaml.Load([]byte(text), &got); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)

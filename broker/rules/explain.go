@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"fedbroker/broker/rules/spec"
 	"fedbroker/mappers/expr"
 	"fedbroker/mappers/printable"
 )
@@ -32,7 +33,7 @@ func (j *judge) explain(r *Rule, failed Condition, err error) RuleTrace {
 	case ConditionWhen:
 		j.explainWhen(r.when, t.Path+".subject.when", &t)
 	case ConditionMode:
-		t.Saw, t.Wanted, t.Change = modeAudit, modeEnforce, fmt.Sprintf("set %s.mode to %s", t.Path, modeEnforce)
+		t.Saw, t.Wanted, t.Change = spec.ModeAudit, spec.ModeEnforce, fmt.Sprintf("set %s.mode to %s", t.Path, spec.ModeEnforce)
 	}
 	return t
 }
@@ -72,7 +73,7 @@ func (j *judge) explainBound(t *RuleTrace) {
 	case errors.Is(t.Err, errNoProof):
 		t.Wanted, t.Change = "a DPoP proof of a key of the requester's", "send a DPoP proof"
 	case !j.in.Requester.Public:
-		t.Change += fmt.Sprintf(", or set %s.bound_subject to %s and send one of your own", t.Path, boundAccept)
+		t.Change += fmt.Sprintf(", or set %s.bound_subject to %s and send one of your own", t.Path, spec.BoundAccept)
 	}
 }
 

@@ -55,7 +55,7 @@ type Set struct {
 	candidate    map[candidateKey][]*Rule // in file order
 	reach        map[reachKey][]*Rule
 	clients      map[string]Client
-	requester    map[string]bool         // clients that a rule names
+	requester    map[string]bool         // clients that a rule names, true: one that is enforced
 	public       map[string]bool         // public clients that a rule with public_clients names
 	upstream     map[string]expr.Members // what rules read of an external upstream's claims
 	actor        map[string]bool         // upstreams whose tokens a rule takes as actors
@@ -134,10 +134,13 @@ func (p *Set) index() {
 			p.upstream[r.Upstream] = join(p.upstream[r.Upstream], r.reads())
 		}
 		for _, requester := range r.requesters {
-			p.requester[requester] = true
-			p.public[requester] = p.public[requester] || r.public
-			p.source(sourceKey{requester, false}, r.Upstream, !r.Own)
-			p.source(sourceKey{requester, true}, r.actor.upstream, r.Delegation && !r.actor.own && !r.actor.itself)
+			p.requester[requester] = p.requester[requester] || !r.audit // named, and true: by a rule that is enforced
+			if !r.audit {                                               // a rule that is only tried opens no door
+				p.anonymous = p.anonymous || requester == ""
+				p.public[requester] = p.public[requester] || r.public
+				p.source(sourceKey{requester, false}, r.Upstream, !r.Own)
+				p.source(sourceKey{requester, true}, r.actor.upstream, r.Delegation && !r.actor.own && !r.actor.itself)
+			}
 			for _, audience := range append([]string{""}, r.Audiences...) {
 				c, k := candidateKey{r.Own, r.Upstream, requester, audience}, reachKey{requester, audience}
 				p.candidate[c] = append(p.candidate[c], r)
@@ -145,7 +148,6 @@ func (p *Set) index() {
 			}
 		}
 	}
-	p.anonymous = p.requester[""]
 }
 
 func (p *Set) source(key sourceKey, upstream string, external bool) {
@@ -159,12 +161,14 @@ func (p *Set) Sources(q *oauth.Requester, asActor bool) []string {
 	return p.sources[sourceKey{requesterKey(q), asActor}]
 }
 
-// reads are the subject's claims that the rule reads before mapping.
-func (r *Rule) reads() expr.Members {
-	if r.when == nil {
-		return expr.Members{}
+// reads are the subject's claims that the rule reads before mapping: the actor's condition sees them, too.
+func (r *Rule) reads() (all expr.Members) {
+	for _, when := range [...]*expr.Program{r.when, r.actor.when} {
+		if when != nil {
+			all = join(all, when.Reads().Claims)
+		}
 	}
-	return r.when.Reads().Claims
+	return all
 }
 
 func join(a, b expr.Members) expr.Members {
@@ -194,13 +198,15 @@ func (p *Set) Longest() time.Duration {
 	return longest
 }
 
-// Admits refuses a requester that no rule names, and public clients that no rule takes as such: the error is an unauthorized_client.
+// Admits refuses a requester that no rule names, and public clients that no rule takes as such: the error is an unauthorized_client. Whom only
+// rules in mode audit name may go on, to be judged by them; Decide refuses in the same words.
 func (p *Set) Admits(r oauth.Requester) error {
 	key := requesterKey(&r)
+	_, named := p.requester[key]
 	switch {
 	case r.Public && !p.public[key]:
 		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("no rule takes the public client %s", r.ClientID))
-	case !p.requester[key]:
+	case !named:
 		return oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed).Because(fmt.Errorf("no rule names client %q", r.ClientID))
 	}
 	return nil
@@ -209,8 +215,12 @@ func (p *Set) Admits(r oauth.Requester) error {
 // Reaches tells whether some rule leads this requester to all the targets, whoever the subject is. Without targets a rule with
 // exactly one audience does; or any that issues ID tokens, if one is asked for: that is for the requester itself (P22).
 func (p *Set) Reaches(r *oauth.Requester, targets []string, tokenType string) bool {
-	return slices.ContainsFunc(p.reach[reachKey{requesterKey(r), first(targets)}], func(r *Rule) bool {
-		return r.Covers(targets) || len(targets) == 0 && tokenType == oauth.TypeIDToken && slices.Contains(r.types, tokenType)
+	return p.reaches(r, targets, tokenType, true)
+}
+
+func (p *Set) reaches(q *oauth.Requester, targets []string, tokenType string, audit bool) bool {
+	return slices.ContainsFunc(p.reach[reachKey{requesterKey(q), first(targets)}], func(r *Rule) bool {
+		return (audit || !r.audit) && (r.Covers(targets) || len(targets) == 0 && tokenType == oauth.TypeIDToken && slices.Contains(r.types, tokenType))
 	})
 }
 

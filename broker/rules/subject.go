@@ -63,6 +63,9 @@ func (m MayAct) allows(carrier, actor *Subject, q *oauth.Requester) bool {
 	if m.Subject == "" && m.ClientID == "" || m.ClientID != "" && (q.Anonymous || m.ClientID != q.ClientID) {
 		return false
 	}
+	if m.Subject == "" && m.Issuer == "" { // it names the requester alone
+		return true
+	}
 	issuer, sub := m.Issuer, actor.Sub
 	if issuer == "" {
 		issuer = carrier.Issuer

@@ -620,3 +620,12 @@ func TestRegression_AssertionHeldToLessThanASubject(t *testing.T) {
 	is(t, ask(once, setting("audience", "vault")), http.StatusBadRequest, oauth.CodeInvalidGrant)
 	granted(t, h.ask(nil)) // and nothing of this is in an exchange's way
 }
+
+// A condition on the actor that reads the subject's claims met only those that something else reads, too: a negation then held for everybody.
+func TestRegression_ConditionOfTheActorSeesTheSubjectsClaims(t *testing.T) {
+	h := newHouse(t, delegating, func(c *broker.Config, _ *web.Spec) {
+		c.Exchange[slices.IndexFunc(c.Exchange, func(r rules.Spec) bool { return r.ID == "job-for-person" })].Actor.When = "!has(claims.blocked)"
+	})
+	granted(t, h.do(call{path: "/token", form: h.acting(h.partner(), h.job()), header: as("gateway")}))
+	is(t, h.do(call{path: "/token", form: h.acting(h.partner(set("blocked", true)), h.job()), header: as("gateway")}), http.StatusBadRequest, oauth.CodeInvalidRequest)
+}

@@ -50,6 +50,7 @@ var rungs = map[string]int{
 	"broker/pin":           2,
 	"broker/policy":        2,
 	"broker/rules":         2,
+	"broker/rules/spec":    2,
 	"broker/settings":      3,
 	"broker/revoke":        2,
 	"broker/clients":       2,
