@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"fedbroker/upstreams/introspection"
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/rp"
 	"fedbroker/upstreams/subject"
@@ -43,11 +44,16 @@ func (i introspecting) Introspect(ctx context.Context, raw string, want Want) (I
 		refused := i.refuse(ReasonUnavailable, err) // whatever it is, it is not the token's fault
 		if e, ok := errors.AsType[*rp.Error](err); ok {
 			refused.RetryAfter = e.RetryAfter
+		} else if errors.Is(err, introspection.ErrBusy) {
+			refused.RetryAfter = time.Second
 		}
 		return Identity{}, refused
 	}
 	if claims.Value("active") != true {
 		return Identity{}, i.refuse(ReasonInactive, errors.New("the upstream says that the token is not active"))
+	}
+	if err := introspection.AccessToken(claims); err != nil {
+		return Identity{}, i.refuse(ReasonClass, err)
 	}
 	j := judgement{verifier: &i.verifier, unverified: claims, want: want, iss: i.issuer, opaque: true}
 	if claims.Has("iss") {

@@ -92,6 +92,10 @@ func TestP13_AnswersThatVouchForNothing(t *testing.T) {
 		"not active":                      {map[string]any{"active": false}, upstreams.ReasonInactive},
 		"active in words":                 {map[string]any{"active": "true"}, upstreams.ReasonInactive},
 		"active absent":                   {map[string]any{"active": nil}, upstreams.ReasonInactive},
+		"a refresh token":                 {map[string]any{"token_type": "refresh_token"}, upstreams.ReasonClass},
+		"a refresh token, by use":         {map[string]any{"token_type": "Bearer", "token_use": "refresh_token"}, upstreams.ReasonClass},
+		"a type that is no text":          {map[string]any{"token_type": 5}, upstreams.ReasonClass},
+		"DPoP, bound to no key":           {map[string]any{"token_type": "DPoP"}, upstreams.ReasonClass},
 		"no sub":                          {map[string]any{"sub": nil}, upstreams.ReasonSubject},
 		"sub that is no string":           {map[string]any{"sub": 5}, upstreams.ReasonSubject},
 		"no exp":                          {map[string]any{"exp": nil}, upstreams.ReasonTime},
@@ -126,6 +130,16 @@ func TestP4_IntrospectionAssertsNoAssurance(t *testing.T) {
 	id, err := in.Introspect(t.Context(), "tok", exchange)
 	if err != nil || id.ACR != "" || id.AMR != nil || !id.AuthTime.IsZero() {
 		t.Errorf("got %+v, %v", id, err)
+	}
+}
+
+// An endpoint that echoes the token must not bring it into the log.
+func TestP13_ErrorsDoNotQuoteTheToken(t *testing.T) {
+	_, o, in := newOracle(t, nil)
+	o.status, o.answer = http.StatusBadRequest, func() string { return `{"error":"invalid_request","error_description":"token s3cret-tok is unknown"}` }
+	_, err := in.Introspect(t.Context(), "s3cret-tok", exchange)
+	if err == nil || strings.Contains(err.Error(), "s3cret-tok") || !strings.Contains(err.Error(), "invalid_request") {
+		t.Errorf("%v", err)
 	}
 }
 

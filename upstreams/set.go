@@ -54,6 +54,7 @@ type member struct {
 	// Of a set that is not only judged.
 	clients   *outbound.Client
 	opaque    *introspection.Client // nil: none of its tokens is opaque
+	asking    *outbound.Client      // of opaque: whoever brings tokens must not keep keys waiting for a connection
 	discovery *rp.Discovery
 	login     *rp.Client // nil: nobody logs in here
 }
@@ -204,8 +205,9 @@ func (s *Set) register() {
 		m.clients, m.discovery = client, discovery(m.spec, client, m.now)
 		s.keys.Register(m.name, keySource(m.spec, client, m.discovery))
 		if in := m.spec.Introspection; in != nil {
+			m.asking, _ = outbound.New(outboundOptions(m.spec)) // fails where the one above did
 			m.opaque = introspection.New(introspection.Options{Now: m.now, Ask: func(ctx context.Context, token string) (jose.Claims, error) {
-				return rp.Introspect(ctx, client, in.Endpoint, in.ClientID, in.ClientSecret.Reveal(), token)
+				return rp.Introspect(ctx, m.asking, in.Endpoint, in.ClientID, in.ClientSecret.Reveal(), token)
 			}})
 		}
 		if kinds[m.spec.Kind].Login {
@@ -257,6 +259,9 @@ func (s *Set) Close() {
 		if m.clients != nil {
 			m.discovery.Close()
 			m.clients.Close()
+			if m.asking != nil {
+				m.asking.Close()
+			}
 		}
 	}
 }

@@ -157,6 +157,14 @@ func TestP13_OpaqueTokens(t *testing.T) {
 	w = opaque(one)
 	w.form.Set("subject_token_type", oauth.TypeJWT)
 	w.want("invalid_request token")
+	for _, handle := range []string{"70ddd2c0pKuUb-I_NVRA878D3iuQxw.secret"} { // a code of ours is for nobody else to see
+		w = opaque(one)
+		w.form.Set("subject_token", handle)
+		w.want("invalid_request token_class")
+		if len(w.verified) > 0 {
+			t.Error("the upstream was asked")
+		}
+	}
 	w = opaque(one)
 	w.form.Set("subject_token", "a.b.c") // a JWT that is none is no opaque token
 	w.want("invalid_request token")

@@ -11,6 +11,7 @@ import (
 
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/rules"
+	"fedbroker/broker/session"
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/jose"
@@ -78,6 +79,9 @@ func (a *attempt) parse(r role, raw, declared string) (presented, error) {
 // introspects finds the one upstream that can vouch for an opaque token: the requester's rules must leave exactly one, for upstreams are never
 // tried in turn (P13).
 func (a *attempt) introspects(p *presented) error {
+	if session.IsHandle(p.raw) { // sent to an upstream, a code or refresh token of ours would be the upstream's
+		return invalid(oauth.ReasonTokenClass, errors.New("a handle of ours"))
+	}
 	for _, name := range a.Policy.Sources(&a.req.Requester, p.role.purpose == upstreams.PurposeActor) {
 		in, ok := a.Upstreams.Introspector(name)
 		if !ok {

@@ -43,6 +43,12 @@ func split(handle string) (key, secret string, ok bool) {
 	return key, secret, ok && isKey(key)
 }
 
+// IsHandle tells whether a text could be a cookie, a code or a refresh token of ours: what nobody else is to see.
+func IsHandle(text string) bool {
+	_, _, ok := split(text)
+	return ok
+}
+
 // isKey says whether a key is of the form that NewKey makes: nothing else may reach the engine.
 func isKey(key string) bool {
 	return store.TimeLed(key) && strings.IndexFunc(key, func(r rune) bool {

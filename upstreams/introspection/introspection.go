@@ -7,6 +7,10 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -22,7 +26,12 @@ const (
 	askTimeout = 10 * time.Second
 	// remembered is how many answers are kept of one upstream. Those who push each other out ask again.
 	remembered = 4096
+	// maxFlights is how many tokens are asked about at a time: garbage must not keep others waiting for long.
+	maxFlights = 4
 )
+
+// ErrBusy: as many tokens as may be are being asked about.
+var ErrBusy = errors.New("introspection: busy")
 
 // Options of New. Both are required.
 type Options struct {
@@ -35,6 +44,7 @@ type Client struct {
 	o       Options
 	key     []byte // of this process: what is kept of a token tells nobody what it is
 	flights singleflight.Group
+	busy    chan struct{} // one for each token that is asked about
 	answers *lru.Cache[string, answer]
 }
 
@@ -45,14 +55,14 @@ type answer struct {
 
 // New makes a client. It does no I/O.
 func New(o Options) *Client {
-	c := &Client{o: o, key: make([]byte, sha256.Size)}
+	c := &Client{o: o, key: make([]byte, sha256.Size), busy: make(chan struct{}, maxFlights)}
 	_, _ = rand.Read(c.key)                            // never fails
 	c.answers, _ = lru.New[string, answer](remembered) // fails for a negative size alone
 	return c
 }
 
 // Ask returns what the upstream says of the token, at most 30 seconds old, and never beyond the token's exp. Errors are Ask's of the options, or
-// the context's: they are not remembered.
+// the context's, or ErrBusy: none is remembered.
 func (c *Client) Ask(ctx context.Context, token string) (jose.Claims, error) {
 	mac := hmac.New(sha256.New, c.key)
 	mac.Write([]byte(token))
@@ -61,6 +71,12 @@ func (c *Client) Ask(ctx context.Context, token string) (jose.Claims, error) {
 		return a.claims, nil
 	}
 	flight := c.flights.DoChan(key, func() (any, error) {
+		select {
+		case c.busy <- struct{}{}:
+			defer func() { <-c.busy }()
+		default:
+			return jose.Claims{}, ErrBusy
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 		defer cancel()
 		claims, err := c.o.Ask(ctx, token)
@@ -81,4 +97,21 @@ func (c *Client) Ask(ctx context.Context, token string) (jose.Claims, error) {
 	case <-ctx.Done():
 		return jose.Claims{}, ctx.Err()
 	}
+}
+
+// AccessToken refuses what the upstream says to be another token, a refresh token above all (P9). What it does not say is left open: token_type is
+// how the token is used (RFC 7662 §2.2), token_use what some upstreams call it.
+func AccessToken(claims jose.Claims) error {
+	for name, good := range map[string][]string{"token_use": {"access", "access_token"}, "token_type": {"bearer", "dpop", "access_token"}} {
+		if !claims.Has(name) {
+			continue
+		}
+		if said, err := claims.String(name); err != nil || !slices.Contains(good, strings.ToLower(said)) {
+			return fmt.Errorf("%s is no access token's", name)
+		}
+	}
+	if said, _ := claims.String("token_type"); strings.EqualFold(said, "dpop") && !claims.Has("cnf") {
+		return errors.New("a DPoP token that is bound to no key")
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package rp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -27,7 +28,7 @@ func Introspect(ctx context.Context, client *outbound.Client, endpoint, id, secr
 	calls.Transport = strict{calls.Transport}
 	resp, err := calls.Do(req)
 	if err != nil {
-		return jose.Claims{}, called(endpoint, err)
+		return jose.Claims{}, wordless(called(endpoint, err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
@@ -39,4 +40,12 @@ func Introspect(ctx context.Context, client *outbound.Client, endpoint, id, secr
 		return jose.Claims{}, fault(KindNonsense, "the answer: %w", err)
 	}
 	return claims, nil
+}
+
+// wordless leaves out the provider's description, which may quote the token.
+func wordless(e *Error) *Error {
+	if e.Kind != KindRefused && e.Kind != KindDenied {
+		return e
+	}
+	return &Error{Kind: e.Kind, Code: e.Code, RetryAfter: e.RetryAfter, Err: errors.New("refused")}
 }
