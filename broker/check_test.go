@@ -70,6 +70,10 @@ func TestCheck(t *testing.T) {
 		"P23 a resource server of a client that is none": {func(c *broker.Config) {
 			c.ResourceServers = []broker.ResourceServerSpec{{Issuer: "https://rs.test", ClientIDs: map[string]string{"ghost": "x"}}}
 		}, []string{"resource_servers[0].client_ids"}},
+		"P23 a resource server that is us": {func(c *broker.Config) {
+			c.ResourceServers = []broker.ResourceServerSpec{{Issuer: issuer, ClientIDs: map[string]string{c.Clients[0].ID: "x"}}}
+		}, []string{"resource_servers[0].issuer"}},
+		"P35 a rule that gives what a login's own token is for": {func(c *broker.Config) { c.Exchange[0].Grant.Audiences = []string{issuer} }, []string{"exchange[0].grant.audiences[0]"}},
 		"P7 a mapper of a reserved claim": {func(c *broker.Config) {
 			c.Upstreams[1].Mappers = []mappers.Spec{{Kind: "set", Claim: "sub", Value: "x"}}
 		}, []string{"upstreams[1].mappers[0].claim"}},

@@ -116,7 +116,7 @@ func (r *Registry) authenticateWorkload(ctx context.Context, w *workloads, named
 	if err := r.workloadOnce(ctx, client, &id); err != nil {
 		return Authenticated{}, err
 	}
-	return Authenticated{Client: client, TokenID: u.TokenID()}, nil
+	return Authenticated{Client: client, TokenID: u.TokenID(), Workload: oauth.Workload{TokenID: id.TokenID, Subject: id.BrokerSubject, Upstream: id.Upstream, IssuedAt: id.IssuedAt}}, nil
 }
 
 // judgeWorkload refuses what no key can put right and no upstream has a say in.

@@ -12,14 +12,15 @@ import (
 // Authenticated is a client that proved who it is; a public one, that names itself.
 type Authenticated struct {
 	*Client
-	TokenID string // of the assertion that it authenticated by; "" if by another method
+	TokenID  string // of the assertion that it authenticated by; "" if by another method
+	Workload oauth.Workload
 }
 
 // Requester is the client as a grant sees it.
 func (a Authenticated) Requester() oauth.Requester {
 	return oauth.Requester{
 		ClientID: a.ID, Identifiers: a.Identifiers, Audiences: a.Audiences, Scopes: a.Scopes, FullUpstream: a.FullUpstream,
-		Public: a.Public, CredentialTokenID: a.TokenID,
+		Public: a.Public, CredentialTokenID: a.TokenID, Workload: a.Workload,
 	}
 }
 

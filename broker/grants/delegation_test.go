@@ -376,7 +376,6 @@ func TestP23_WhatYieldsNoIDJAG(t *testing.T) {
 		"issued to another client":       {func(w *world) { w.own.ClientID = "orders-api" }, "invalid_request selector"},
 		"of two audiences":               {func(w *world) { w.own.Audience = []string{"gateway", "x"} }, "invalid_request selector"},
 		"exchanged":                      {func(w *world) { w.own.Facts.Lineage.Rules = []string{"r"} }, "invalid_request selector"},
-		"of another token":               {func(w *world) { w.own.Facts.Lineage.Tokens = []string{"t"} }, "invalid_request selector"},
 		"of no login":                    {func(w *world) { w.own.Facts.Lineage.Families = nil }, "invalid_request selector"},
 		"delegated":                      {func(w *world) { w.own.Act = &rules.Actor{Subject: "x"} }, "invalid_request selector"},
 		"an access token":                {func(w *world) { w.header["typ"] = "at+jwt" }, "invalid_request token_class"},

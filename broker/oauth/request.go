@@ -62,6 +62,13 @@ type Requester struct {
 	Anonymous         bool
 	FullUpstream      bool   // its tokens name the upstream's issuer and subject, too (upstream_claim: full)
 	CredentialTokenID string // jose token id of the assertion it authenticated by; "" if none
+	Workload          Workload
+}
+
+// Workload is the upstream's token that a client authenticated by; zero for other methods. What comes of the request descends from it, too.
+type Workload struct {
+	TokenID, Subject, Upstream string // as lineage names them
+	IssuedAt                   time.Time
 }
 
 // Is tells whether name is the requester's client id or one of its identifiers.

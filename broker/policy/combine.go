@@ -51,7 +51,7 @@ func Combine(d Decision) (Authority, error) {
 	if d.subject == nil {
 		a.subject = d.requester.ClientID
 	}
-	for _, step := range [...]func(*Authority) error{d.constraint, d.lifetime, d.lineage, d.identity, d.delegation, d.scopes, d.spend, d.idToken, d.idJAG} {
+	for _, step := range [...]func(*Authority) error{d.constraint, d.lifetime, d.lineage, d.identity, d.credential, d.delegation, d.scopes, d.spend, d.idToken, d.idJAG} {
 		if err := step(&a); err != nil {
 			return Authority{}, err
 		}
@@ -224,6 +224,23 @@ func (d Decision) lineage(a *Authority) error {
 		}
 		a.parents = append(a.parents, parent.Facts.TokenID)
 	}
+	return nil
+}
+
+// credential makes the workload that the requester is an ancestor: what revokes that workload, or its upstream, reaches all that it was given (P26).
+func (d Decision) credential(a *Authority) error {
+	w := d.requester.Workload
+	if w.TokenID == "" {
+		return nil
+	}
+	ancestry, err := revoke.Facts{TokenID: w.TokenID, Subject: w.Subject, Upstream: w.Upstream}.Ancestry(w.IssuedAt)
+	if err == nil {
+		a.lin, err = revoke.Union(a.lin, ancestry)
+	}
+	if err != nil {
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonLineage).Because(err)
+	}
+	a.parents = append(slices.Clone(a.parents), w.TokenID)
 	return nil
 }
 

@@ -564,3 +564,46 @@ func TestDecision_ZeroIsNothing(t *testing.T) {
 		t.Errorf("got %+v, %v", a, err)
 	}
 }
+
+// What a workload was given by its token as a credential descends from that token: who revokes the workload reaches it all.
+func TestP26_WorkloadsCredentialIsAnAncestor(t *testing.T) {
+	w := oauth.Workload{TokenID: "cred", Subject: "ci|runner", Upstream: "ci", IssuedAt: noon.Add(-10 * time.Minute)}
+	q := machine()
+	q.Workload = w
+	a, err := forClient(t, q, "", "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := client("gateway")
+	gateway.Workload = w
+	b, err := grantOf(t, "ttl: 5m", by(external(), gateway, "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ofLogin(t, func(g *Login) { g.Requester = &oauth.Requester{ClientID: "wiki", Workload: w} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, a := range map[string]Authority{"its own": a, "exchanged": b, "of a login": c} {
+		l := a.Lineage()
+		if !slices.Contains(l.Tokens, "cred") || !slices.Contains(l.Subjects, "ci|runner") || !slices.Contains(l.Upstreams, "ci") || !slices.Contains(a.Parents(), "cred") || l.Since > w.IssuedAt.Unix() {
+			t.Errorf("%s: %+v, parents %q", name, l, a.Parents())
+		}
+	}
+}
+
+func TestP25_ActorsTokenIsOfTheProvenKey(t *testing.T) {
+	p := compile(t, "- {id: r, subject: {upstream: acme}, requester: {clients: [gateway]}, actor: {required: true}, grant: {audiences: [orders]}}")
+	in := by(external(), client("gateway"), "orders")
+	in.Actor = &rules.Subject{Own: true, Sub: "gateway", ClientID: "gateway", Expires: noon.Add(testTTL), OriginExpires: noon.Add(testTTL), Confirmed: "k1", Proven: true}
+	for key, ok := range map[string]bool{"": false, "k2": false, "k1": true} {
+		in.Proof = oauth.Proof{Key: key}
+		d, err := p.Decide(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := Combine(d); (err == nil) != ok || ok && a.Confirmed() != "k1" {
+			t.Errorf("key %q: %v", key, err)
+		}
+	}
+}

@@ -111,7 +111,7 @@ func loginOf(s *rules.Subject, q *oauth.Requester) error {
 		return errors.New("the ID token is another client's")
 	case s.Act != nil || s.MayAct != nil:
 		return errors.New("the ID token is delegated")
-	case len(l.Rules) > 0 || len(l.Tokens) > 0 || len(l.Families) == 0:
+	case len(l.Rules) > 0 || len(l.Families) == 0: // a client that is a workload has its credential among the tokens
 		return errors.New("the ID token is not of a login")
 	}
 	return nil

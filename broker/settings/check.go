@@ -32,8 +32,18 @@ func (c Config) Check(bad func(path, format string, args ...any)) {
 			}
 		}
 	}
+	for i, r := range c.Exchange { // what is for us alone is a login's own token (P11, P35)
+		if r.Grant != nil {
+			if at := slices.Index(r.Grant.Audiences, c.Issuer); at >= 0 && c.Issuer != "" {
+				bad(fmt.Sprintf("exchange[%d].grant.audiences[%d]", i, at), "want another audience than our issuer, which is that of a login's own access token")
+			}
+		}
+	}
 	for i, r := range c.ResourceServers {
 		checkIssuer(fmt.Sprintf("resource_servers[%d].issuer", i), strings.TrimSuffix(r.Issuer, "/"), bad) // a stranger's may end so: it is compared as it is
+		if r.Issuer == c.Issuer {
+			bad(fmt.Sprintf("resource_servers[%d].issuer", i), "want another than ours: no ID-JAG of ours is taken here")
+		}
 		for j, scope := range r.Scopes {
 			if !oauth.ValidScope(scope) {
 				bad(fmt.Sprintf("resource_servers[%d].scopes[%d]", i, j), "want a scope name (RFC 6749 section 3.3), got %q", scope)

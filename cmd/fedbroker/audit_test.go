@@ -48,7 +48,7 @@ func TestAudit_Promotion(t *testing.T) {
 		})
 	}
 	status, refusal := exchange("billing")
-	if status != http.StatusBadRequest || refusal["error"] != "invalid_request" {
+	if status != http.StatusBadRequest || refusal["error"] != "invalid_target" {
 		t.Fatalf("want the rule that is tried out to allow nothing, got %d %v", status, refusal)
 	}
 	if status, body = exchange("ledger"); status != http.StatusOK {

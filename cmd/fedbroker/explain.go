@@ -33,9 +33,7 @@ nearest, and the smallest change that would have admitted the request.
 With --subject-token it judges by the configuration file and opens no store, unless the token is one of our own, or --keys is
 cache: then the server is asked, which has the keys, or the store is opened when none runs. With --decision it asks the server, or opens
 the store, for a decision of the last audit.trace_ttl, by the id that the caller was given. Nobody is authenticated, nothing
-is issued, spent or revoked, and no token is printed.
-
-The exit code is 0 if the request is allowed, 3 if it is denied.`,
+is issued, spent or revoked, and no token is printed. The exit code is 0 if the request is allowed, 3 if it is denied.`,
 		Example: `  fedbroker explain --subject-token job.jwt --audience https://deploy.internal
   fedbroker explain --subject-token - --requester gateway --audience orders --scope orders.read < token
   fedbroker explain --decision UZX6CHEOQKG3O3S7IHNDVZG34U

@@ -326,6 +326,12 @@ func (c *Check) introspection() {
 	} else {
 		c.credentialHost("introspection.endpoint", in.Endpoint)
 	}
+	if len(c.Spec.Audiences) == 0 {
+		c.Bad("introspection", "want audiences beside it: opaque tokens are for exchange alone")
+	}
+	if c.Spec.IssuerPattern != "" {
+		c.Bad("introspection", "want one issuer, got issuer_pattern")
+	}
 	if in.ClientID == "" {
 		c.Bad("introspection.client_id", "want one")
 	}
