@@ -402,3 +402,40 @@ func TestLineage_FromTheLoginToTheLastLink(t *testing.T) {
 }
 
 func isActError(err error) bool { _, ok := err.(*operator.ActError); return ok }
+
+// A workload's token is its client's credential: who revokes it, the workload or its upstream reaches what the client was given by it.
+func TestP26_RevocationOfAWorkloadKillsWhatItWasGiven(t *testing.T) {
+	for kind, id := range map[string]func(credential string) string{
+		"token":    func(credential string) string { return externalID(t, credential) },
+		"subject":  func(string) string { return "ci|repo:octo/app:ref:refs/heads/main" },
+		"upstream": func(string) string { return "ci" },
+	} {
+		h := newHouse(t, func(c *broker.Config, _ *web.Spec) {
+			c.Clients = append(c.Clients, clients.Spec{
+				ID: "runner", GrantTypes: []string{"client_credentials", "token-exchange"}, Audiences: []string{"orders"}, Scopes: []string{"orders.read"},
+				Assertion: &clients.AssertionSpec{Upstream: "ci", Subject: "repo:octo/app:ref:refs/heads/main", Audience: "https://cred.test"},
+			})
+			c.Exchange = append(c.Exchange, rules.Spec{
+				ID: "runner-acme", Subject: &rules.SubjectSpec{Upstream: "acme"}, Requester: &rules.RequesterSpec{Clients: []string{"runner"}}, Grant: &rules.GrantSpec{Audiences: []string{"orders"}},
+			})
+			c.Upstreams[0].Audiences[0].Requesters = nil
+		})
+		credential := h.job(set("aud", "https://cred.test"))
+		as := func(form url.Values) url.Values {
+			form.Set("client_assertion_type", oauth.AssertionJWTBearer)
+			form.Set("client_assertion", credential)
+			return form
+		}
+		own := h.do(call{path: "/token", form: as(url.Values{"grant_type": {"client_credentials"}})}).text("access_token")
+		exchanged := h.do(call{path: "/token", form: as(exchangeForm(h.partner(), "orders"))}).text("access_token")
+		if !h.active("orders-api", own) || !h.active("orders-api", exchanged) {
+			t.Fatalf("%s: nothing lived before", kind)
+		}
+		if err := h.broker.Operator().Revoke(t.Context(), operator.Revocation{Kind: kind, ID: id(credential)}); err != nil {
+			t.Fatal(err)
+		}
+		if h.active("orders-api", own) || h.active("orders-api", exchanged) {
+			t.Errorf("%s: what the workload was given lives", kind)
+		}
+	}
+}
