@@ -328,3 +328,26 @@ func TestExport_EveryPage(t *testing.T) {
 		}
 	})
 }
+
+// What a stranger writes into one record costs no other record its place.
+func TestP47_OneLargeRecordLosesNoOther(t *testing.T) {
+	_, s := open(t, time.Now)
+	lost := 0
+	r := recorder(t, s, RecorderOptions{TTL: time.Hour, Dropped: func(n int) { lost += n }})
+	r.note(example("small"))
+	large := example("large")
+	large.Subject.Claims = Claims{"x": strings.Repeat("<", 60000)}
+	r.note(large)
+	r.flush(t.Context())
+	if lost != 0 || len(ids(t, s)) != 2 {
+		t.Fatalf("lost %d, kept %v", lost, ids(t, s))
+	}
+	got, err := s.Get(t.Context(), "large")
+	if err != nil || len(got.Subject.Claims) > 0 || got.Whole() {
+		t.Errorf("%+v, %v", got, err)
+	}
+	form := oauth.Form{oauth.ParamScope: {strings.Repeat("<", maxScope+1)}, oauth.ParamSubjectTokenType: {strings.Repeat("x", maxType+1)}}
+	if r := Of(&oauth.TokenRequest{Form: form}, Ending{}); r.Scope != "" || r.SubjectType != "" || !slices.Contains(r.Partial, PartRequest) {
+		t.Errorf("%+v", r)
+	}
+}

@@ -54,7 +54,41 @@ type Token struct {
 const (
 	PartSubject = "subject"
 	PartActor   = "actor"
+	PartRequest = "request" // longer than anything that a request can rightly say
 )
+
+// Bounds of what is kept of a request's own words, in bytes: a stranger may have written them.
+const (
+	maxScope     = 2 << 10
+	maxAudiences = 4 << 10
+	maxType      = 128
+)
+
+// bound leaves out what is too long to be kept, and says so.
+func (r *Record) bound() {
+	all := 0
+	for _, a := range r.Audiences {
+		all += len(a)
+	}
+	long := len(r.Scope) > maxScope || all > maxAudiences
+	for _, t := range [...]string{r.TokenType, r.SubjectType, r.ActorType} {
+		long = long || len(t) > maxType
+	}
+	if long {
+		r.Scope, r.Audiences, r.TokenType, r.SubjectType, r.ActorType = "", nil, "", "", ""
+		r.Partial = append(r.Partial, PartRequest)
+	}
+}
+
+// shed leaves out the claims of a record that would be too large with them.
+func (r *Record) shed() {
+	r.Subject.Claims = nil
+	r.Partial = append(r.Partial, PartSubject)
+	if r.Actor != nil {
+		r.Actor = &Token{Own: r.Actor.Own, Upstream: r.Actor.Upstream, TokenID: r.Actor.TokenID, Typ: r.Actor.Typ, Opaque: r.Actor.Opaque}
+		r.Partial = append(r.Partial, PartActor)
+	}
+}
 
 // Ending is how a request ended.
 type Ending struct {
@@ -71,11 +105,12 @@ func Of(in *oauth.TokenRequest, e Ending) Record {
 		Audiences: in.Seen.Targets, Scope: in.Form.Get(oauth.ParamScope), TokenType: in.Form.Get(oauth.ParamRequestedTokenType),
 		SubjectType: in.Form.Get(oauth.ParamSubjectTokenType), ActorType: in.Form.Get(oauth.ParamActorTokenType), ProofKey: in.Proof.Key, Rule: e.Rule,
 	}
+	r.bound()
 	if e.Refusal != nil {
 		r.Code, r.Reason = string(e.Refusal.Code), string(e.Refusal.Reason)
 	}
 	if in.Seen.Tokens == nil {
-		r.Partial = []string{PartSubject}
+		r.Partial = append(r.Partial, PartSubject)
 		return r
 	}
 	subject, actor := in.Seen.Tokens()

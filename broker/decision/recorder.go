@@ -17,7 +17,8 @@ const (
 	batch      = 64              // records in one commit, which is as many ops as one may have
 	flushEvery = time.Second     // and there is one commit in this time
 	queue      = 4 * batch       // of each kind: what a burst may leave to be written
-	maxKept    = 200_000         // records written within one ttl, some 200 MB
+	maxKept    = 200_000         // KiB of records written within one ttl, each rounded up: some 200 MB
+	maxRecord  = 32 << 10        // bytes of one, sealed: without its claims where it would have more
 	lastFlush  = 5 * time.Second // for the last commits, after the loop was told to end
 )
 
@@ -121,13 +122,17 @@ func (r *Recorder) Run(ctx context.Context) error {
 // flush writes one batch.
 func (r *Recorder) flush(ctx context.Context) {
 	var ops []store.Op
-	now, taken := r.o.Now(), map[string]bool{}
+	now, taken, size := r.o.Now(), map[string]bool{}, 0
 	for len(ops) < batch {
 		next, ok := r.next()
 		if !ok {
 			break
 		}
 		more, err := r.o.Store.ops(ctx, next, now.Add(r.o.TTL))
+		if err == nil && sizeOf(more) > maxRecord { // one of them must not lose the whole commit
+			next.shed()
+			more, err = r.o.Store.ops(ctx, next, now.Add(r.o.TTL))
+		}
 		if err == nil && taken[next.ID] { // two ops on one key would lose the whole commit
 			err = fmt.Errorf("decision %q twice", next.ID)
 		}
@@ -136,14 +141,23 @@ func (r *Recorder) flush(ctx context.Context) {
 			continue
 		}
 		ops, taken[next.ID] = append(ops, more...), true
+		size += (sizeOf(more) + 1<<10 - 1) >> 10
 	}
-	r.meter(now, len(ops))
+	r.meter(now, size)
 	if len(ops) == 0 {
 		return
 	}
 	if _, err := r.o.Store.engine.Commit(ctx, ops...); err != nil {
 		r.lost(len(ops), err)
 	}
+}
+
+// sizeOf is how many bytes the ops write.
+func sizeOf(ops []store.Op) (n int) {
+	for _, op := range ops {
+		n += len(op.Key) + len(op.Value)
+	}
+	return n
 }
 
 // next is what is to be written next: refusals before the rest.
@@ -166,7 +180,7 @@ func (r *Recorder) lost(n int, err error) {
 	r.o.Failed(fmt.Errorf("decisions: %w", err))
 }
 
-// meter holds what is written to maxKept within a ttl: the level falls by that much in that time.
+// meter holds what is written, in KiB, to maxKept within a ttl: the level falls by that much in that time.
 func (r *Recorder) meter(now time.Time, written int) {
 	elapsed := max(now.Sub(r.levelAt), 0)
 	r.level = max(r.level-float64(maxKept)*elapsed.Seconds()/r.o.TTL.Seconds(), 0) + float64(written)
