@@ -205,7 +205,7 @@ func (r *request) limitRequester(context.Context) error {
 
 // prove holds the request to its proof of possession, if it brought one or its client always has to (RFC 9449 §5).
 func (r *request) prove(context.Context) error {
-	proof, err := r.proofs.Check(r.in.DPoP, dpop.Want{Method: r.in.Method, URL: r.in.URL, Now: r.in.Now})
+	proof, err := r.proofs.Check(r.in.DPoP, dpop.Want{Method: r.in.Method, URL: r.in.URL, Now: r.in.Now, Nobody: r.client == nil || r.client.Public})
 	if err != nil {
 		return err
 	}

@@ -44,12 +44,13 @@ func Algorithms() []string {
 
 // Checker checks proofs, and remembers those that held. It is safe for concurrent use.
 type Checker struct {
-	accepted jose.Algorithms
-	leeway   time.Duration
-	required bool
-	nonces   nonces
-	begun    time.Time // what was proven before, nobody remembers
-	seen     *memory
+	accepted  jose.Algorithms
+	leeway    time.Duration
+	required  bool
+	nonces    nonces
+	begun     time.Time // what was proven before, nobody remembers
+	seen      *memory
+	strangers *memory // of those who prove nothing else
 }
 
 // New makes a Checker that remembers nothing yet.
@@ -77,7 +78,7 @@ func New(o Options) (*Checker, error) {
 	return &Checker{
 		accepted: accepted, leeway: o.Leeway, required: o.RequireNonce, nonces: newNonces(o.Key), begun: begun,
 		// A proof may be first seen when the client's clock is ahead by the leeway, and again until it is too old with that clock behind.
-		seen: newMemory(o.Capacity, maxAge+2*o.Leeway, begun),
+		seen: newMemory(o.Capacity, maxAge+2*o.Leeway, begun), strangers: newMemory(max(o.Capacity/strangersShare, 1), maxAge+2*o.Leeway, begun),
 	}, nil
 }
 
@@ -87,7 +88,11 @@ type Want struct {
 	URL    string    // of the endpoint, as the world outside names it; query and fragment do not count
 	Token  string    // access token that came with it, whose hash the proof has to carry; "": any hash is only returned
 	Now    time.Time // of the request
+	Nobody bool      // who sent the request proved nothing else: its proof takes up no room of those who did
 }
+
+// strangersShare is the part of the capacity that is for proofs of those who prove nothing else: anybody could fill it.
+const strangersShare = 4
 
 // Check judges the values of a request's DPoP header (RFC 9449 §4.3) and remembers the proof. Without the header it is the zero Proof: whether one
 // is needed is the caller's to say. The error is an *oauth.Error: invalid_dpop_proof; use_dpop_nonce with the nonce to use; or
@@ -117,13 +122,25 @@ func (c *Checker) Check(headers []string, w Want) (oauth.Proof, error) {
 	if err := c.fresh(p, w.Now); err != nil {
 		return oauth.Proof{}, err
 	}
-	switch c.seen.add(fingerprint(p.key, target, p.jti), w.Now) {
+	switch c.remember(fingerprint(p.key, target, p.jti), w) {
 	case seenBefore: // RFC 9449 §11.1
 		return oauth.Proof{}, refuse(errors.New("the proof was used before"))
 	case noRoom: // to forget another would let that one be used again
 		return oauth.Proof{}, oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonProof).Because(errors.New("no room to remember the proof"))
 	}
 	return oauth.Proof{Key: p.key, TokenHash: p.ath}, nil
+}
+
+// remember is the memory of who sent the request; a proof that the other one has was used, too.
+func (c *Checker) remember(m mark, w Want) remembered {
+	into, other := c.seen, c.strangers
+	if w.Nobody {
+		into, other = other, into
+	}
+	if other.has(m) {
+		return seenBefore
+	}
+	return into.add(m, w.Now)
 }
 
 // fresh is check 10 of RFC 9449 §4.3: a nonce has to be one of ours. Without one a proof is taken where none is demanded, unless it may have been

@@ -61,6 +61,15 @@ func (s *memory) add(m mark, now time.Time) remembered {
 	return added
 }
 
+// has tells whether m is remembered.
+func (s *memory) has(m mark) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, newer := s.newer[m]
+	_, older := s.older[m]
+	return newer || older
+}
+
 // turn begins a new set when the newer one is full of time. What it holds came within its first span: after two, all of it is too old.
 func (s *memory) turn(now time.Time) {
 	age := now.Sub(s.turned)

@@ -128,3 +128,27 @@ func TestP25_OneOfManyAtOnceWins(t *testing.T) {
 		t.Errorf("%d held", held.Load())
 	}
 }
+
+// Whoever proves nothing else can fill no memory but that of their like, and a proof that one memory has is used for the other, too.
+func TestP25_StrangersFillTheirOwnMemory(t *testing.T) {
+	c, p := newChecker(t, func(o *Options) { o.Capacity = 4 }), newProver(t)
+	nobody := want()
+	nobody.Nobody = true
+	theirs := p.proof(nil, nil)
+	if _, err := c.Check([]string{theirs}, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Check([]string{p.proof(nil, nil)}, nobody); code(err) != oauth.CodeTemporarilyUnavailable {
+		t.Errorf("their second: %v", err)
+	}
+	ours := p.proof(nil, nil)
+	if _, err := c.Check([]string{ours}, want()); err != nil {
+		t.Errorf("a client's, while theirs is full: %v", err)
+	}
+	if _, err := c.Check([]string{theirs}, want()); code(err) != oauth.CodeInvalidDPoPProof {
+		t.Errorf("theirs by a client: %v", err)
+	}
+	if _, err := c.Check([]string{ours}, nobody); code(err) != oauth.CodeInvalidDPoPProof {
+		t.Errorf("a client's by nobody: %v", err)
+	}
+}
