@@ -8,6 +8,9 @@ import (
 	"unicode"
 )
 
+// maxNodes is how large a pattern may be to be looked into: the work grows with the cube of it. No pattern that people read has as many.
+const maxNodes = 200
+
 // patternWitnesses are hostile texts that a regular expression (RE2) admits, the most telling first, and each of them does match.
 func patternWitnesses(of, pattern string, refNamed bool) []string {
 	matcher, err := regexp.Compile(pattern)
@@ -15,7 +18,7 @@ func patternWitnesses(of, pattern string, refNamed bool) []string {
 		return nil
 	}
 	tree, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
+	if err != nil || len(nodes(tree)) > maxNodes {
 		return nil
 	}
 	var out []string
@@ -174,7 +177,7 @@ func (s *sample) add(re *syntax.Regexp) bool {
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		s.put('x', false)
 	case syntax.OpAlternate:
-		return s.add(s.branch(re.Sub))
+		return s.either(re.Sub)
 	case syntax.OpRepeat:
 		for range max(re.Min, min(1, max(re.Max, -re.Max))) {
 			if !s.add(re.Sub[0]) {
@@ -195,19 +198,22 @@ func (s *sample) put(r rune, literal bool) {
 	s.out, s.literal = append(s.out, r), append(s.literal, literal)
 }
 
-// branch is the alternative that leads to the focus, or else the first that admits anything.
-func (s *sample) branch(all []*syntax.Regexp) *syntax.Regexp {
+// either adds the alternative that leads to the focus, or else the first that admits anything. What one that does not had added is taken back: each
+// node is visited once, however deep they stand.
+func (s *sample) either(all []*syntax.Regexp) bool {
 	for _, re := range all {
 		if s.focus != nil && slices.Contains(nodes(re), s.focus) {
-			return re
+			return s.add(re)
 		}
 	}
+	before := len(s.out)
 	for _, re := range all {
-		if (&sample{}).add(re) {
-			return re
+		if s.add(re) {
+			return true
 		}
+		s.out, s.literal = s.out[:before], s.literal[:before]
 	}
-	return all[0]
+	return false
 }
 
 // isClass tells whether a node is one character of several.

@@ -80,3 +80,12 @@ func TestSample_GivesUp(t *testing.T) {
 		}
 	}
 }
+
+// However deep alternatives stand, each is looked at once: a pattern of 300 bytes must not hang whoever checks a configuration.
+func TestWitness_DeepAlternativesEnd(t *testing.T) {
+	p := "a"
+	for range 60 {
+		p = "(x" + p + "|.b)"
+	}
+	patternWitnesses("claims.sub", "^(?:"+p+"|.*)$", false)
+}
