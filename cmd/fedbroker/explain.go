@@ -142,11 +142,16 @@ func takeAgain(ctx context.Context, c *config.Loaded, r decision.Record) (e expl
 func (a *app) export(ctx context.Context, x admin.Explainer, name string) (err error) {
 	out := a.out
 	if name != "-" {
-		file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-		if err != nil {
-			return fmt.Errorf("export: %w", err)
+		file, opened := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if opened != nil {
+			return fmt.Errorf("export: %w", opened)
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() { // it may have been there, for others to read
+			if err := file.Chmod(0o600); err != nil {
+				return fmt.Errorf("export: %w", err)
+			}
+		}
 		out = file
 	}
 	n, err := decision.Export(out, func(after string) ([]decision.Record, error) { return x.Decisions(ctx, after) })
