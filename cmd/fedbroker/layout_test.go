@@ -28,6 +28,7 @@ var rungs = map[string]int{
 	"mappers/nearest":         0,
 	"mappers/printable":       0,
 	"upstreams":               0,
+	"upstreams/history":       0,
 	"upstreams/introspection": 0,
 	"upstreams/jose":          0,
 	"upstreams/keys":          0,
