@@ -190,3 +190,15 @@ func TestCheck_WarnsOfLoginsOpenToStrangers(t *testing.T) {
 		t.Error("a warning although a mapper says whose people are meant")
 	}
 }
+
+func TestCheck_WarnsOfWorkloadsOfSharedIssuers(t *testing.T) {
+	c := config()
+	c.Upstreams = append(c.Upstreams, broker.UpstreamSpec{Spec: upstreams.Spec{Name: "github", Kind: "jwt", Preset: "github-actions"}})
+	c.Clients = append(c.Clients, clients.Spec{
+		ID: "job", GrantTypes: []string{"client_credentials"}, Audiences: []string{"orders"}, Assertion: &clients.AssertionSpec{Upstream: "github", Subject: "repo:acme/app:ref:refs/heads/main", Audience: "fedbroker-client"},
+	})
+	bad, warned := check(c)
+	if want := fmt.Sprintf("clients[%d].assertion.subject", len(c.Clients)-1); len(bad) > 0 || !slices.Contains(warned, want) {
+		t.Errorf("problems %v, warnings %v, want %s", bad, warned, want)
+	}
+}

@@ -22,7 +22,7 @@ func (j *Judge) Explain(ctx context.Context, r explain.Request) (explain.Explana
 		return explain.Explanation{}, err
 	}
 	run := explain.Run{Request: r}
-	run.Authority, run.Trace, run.Err = j.trace(ctx, r.Requester, &oauth.TokenRequest{GrantType: r.GrantType(), Form: form, Now: r.At, Proof: r.Proof})
+	run.Authority, run.Trace, run.Err = j.trace(ctx, r.Requester, &oauth.TokenRequest{GrantType: r.GrantType(), Form: form, Now: r.At, Proof: r.Proven()})
 	return j.configuration().Explain(run), nil
 }
 
@@ -38,14 +38,9 @@ func (j *Judge) configuration() explain.Configuration {
 	return c
 }
 
-// note keeps what a decision was taken on. Of a request that nobody vouched for, neither by credentials nor by a token that verified, nothing is
-// kept: anybody could fill the store.
+// note keeps what a decision was taken on.
 func (r *request) note(refusal *oauth.Error) {
-	seen := &r.in.Seen
-	if r.in.GrantType != oauth.GrantTokenExchange && r.in.GrantType != oauth.GrantJWTBearer || seen.Tokens == nil && !r.event.Known {
-		return
-	}
-	r.decisions.Note(refusal != nil, func() decision.Record { return decision.Of(r.in, r.event.Grant, r.authority.RuleID(), refusal) })
+	r.decisions.Request(r.in, decision.Ending{Grant: r.event.Grant, Rule: r.authority.RuleID(), Refusal: refusal, Known: r.event.Known})
 }
 
 // Decisions are those that are kept.

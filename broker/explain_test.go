@@ -31,7 +31,7 @@ type recorded struct {
 
 var recordedAt = time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
 
-func newRecorded(t *testing.T, ttl time.Duration) *recorded {
+func newRecorded(t *testing.T, ttl time.Duration, changes ...func(*broker.Config)) *recorded {
 	t.Helper()
 	c := config()
 	c.Upstreams = c.Upstreams[:1]
@@ -43,6 +43,9 @@ func newRecorded(t *testing.T, ttl time.Duration) *recorded {
 		rules.Spec{ID: "billing", Subject: &rules.SubjectSpec{Issued: true, When: `"orders.read" in scopes`}, Requester: &rules.RequesterSpec{Clients: []string{"orders-api"}},
 			Grant: &rules.GrantSpec{Audiences: []string{"billing"}, Scopes: []rules.ScopeSpec{{Name: "billing.read", From: []string{"orders.read"}}}}},
 		rules.Spec{ID: "deploy", Subject: &rules.SubjectSpec{Upstream: "acme"}, Requester: &rules.RequesterSpec{Anonymous: true}, Grant: &rules.GrantSpec{Audiences: []string{"deploy"}, SingleUse: true}})
+	for _, change := range changes {
+		change(&c)
+	}
 	signer, err := policytest.NewSigner(t.Context(), policytest.SignerOptions{
 		Issuer: issuer, Leeway: 30 * time.Second, Engine: func() (store.Engine, error) { return engines.Open("memory", engines.Options{}) },
 	})
@@ -230,6 +233,25 @@ func TestP47_WhatIsKeptOfADecision(t *testing.T) {
 	}
 	if got, err = r.Decisions().Get(t.Context(), nobody); err == nil {
 		t.Errorf("of nobody's: got %+v", got)
+	}
+}
+
+// What names the subject is kept, too: without it nobody could say whose decision it was.
+func TestExplain_SubjectsOfOtherClaims(t *testing.T) {
+	r := newRecorded(t, time.Hour, func(c *broker.Config) { c.Upstreams[0].Subject = []string{"tid", "oid"} })
+	id, token, _ := r.ask(t, exchangeOf("gateway", "token-exchange", jobOf(map[string]any{"tid": "t-1", "oid": "o-1"}), "orders"))
+	r.written(t)
+	record, err := r.Decisions().Get(t.Context(), id)
+	if err != nil || token == "" {
+		t.Fatal(err)
+	}
+	in, err := r.side.Request(t.Context(), record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := r.judge.Explain(t.Context(), explain.RequestOf(record.ClientID, in))
+	if err != nil || e.Answered(record).Recorded != nil || e.Outcome.Sub != "acme|t-1/o-1" || e.Subject.Claims["oid"] != "o-1" {
+		t.Errorf("got %+v, %v", e, err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
 	"fedbroker/broker/token"
-	"fedbroker/mappers"
 	"fedbroker/upstreams/jose"
 )
 
@@ -125,7 +124,7 @@ func (r *request) introspect(context.Context) (err error) {
 		return nil
 	}
 	r.event.TokenID = own.JTI
-	r.answer, err = json.Marshal(introspection(r.snap.config.Issuer, own))
+	r.answer, err = json.Marshal(own.Introspection(r.snap.config.Issuer))
 	if err != nil {
 		return fmt.Errorf("introspection: %w", err)
 	}
@@ -135,29 +134,6 @@ func (r *request) introspect(context.Context) (err error) {
 // mayIntrospect: the token is for the caller, or of the caller (P38).
 func (r *request) mayIntrospect(own *token.Own) bool {
 	return own.ClientID == r.client.ID || slices.ContainsFunc(own.Audience, r.in.Requester.Is)
-}
-
-// introspection is what a resource server can use of a token: its standard members, the upstream, and the claims that the rule
-// released; not the lineage, which is ours.
-func introspection(issuer string, own *token.Own) map[string]any {
-	out := make(map[string]any, len(own.Claims)+1)
-	for name, value := range own.Claims {
-		if !mappers.Reserved(name) {
-			out[name] = value
-		}
-	}
-	for _, name := range []string{"upstream", "acr", "amr", "auth_time", "act", "cnf"} {
-		if value, present := own.Claims[name]; present {
-			out[name] = value
-		}
-	}
-	out["active"], out["iss"], out["sub"], out["client_id"] = true, issuer, own.Subject, own.ClientID
-	out["aud"], out["scope"], out["jti"] = own.Audience, oauth.JoinScope(own.Scopes), own.JTI
-	out["iat"], out["exp"], out["token_type"] = own.IssuedAt.Unix(), own.Expires.Unix(), oauth.Bearer
-	if own.Confirmed != "" { // RFC 9449 §6.2
-		out["token_type"] = oauth.DPoP
-	}
-	return out
 }
 
 // revoke is for the token's client alone; anyone else learns that the request is refused (RFC 7009 §2.1).

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +22,6 @@ import (
 type JudgeOptions struct {
 	Config  Config
 	Keys    func(upstreams.Spec) keys.Source // where an upstream's keys come from; nil, and where it returns nil: from where the configuration says
-	Saved   keys.Store                       // last good keys, for upstreams that are down; may be nil
 	Own     grants.Opener
 	Revoked grants.Checker
 }
@@ -39,7 +37,7 @@ type Judge struct {
 
 // NewJudge compiles the configuration, from which secrets may be missing: a Judge authenticates nobody. The error is a *ConfigError.
 func NewJudge(o JudgeOptions) (*Judge, error) {
-	cache := keys.New(keys.Options{Store: o.Saved})
+	cache := keys.New(keys.Options{})
 	var problems []string
 	s := compile(o.Config, parts{keys: cache}, func(path, format string, args ...any) {
 		if !strings.HasSuffix(path, ".secret_sha256") && !strings.HasSuffix(path, ".client_secret") {
@@ -109,15 +107,32 @@ func (j *Judge) trace(ctx context.Context, clientID string, in *oauth.TokenReque
 	return r.authority, tr, nil
 }
 
-// Reads are the claims that rules and mappers read of an upstream's tokens, or of our own.
+// Reads are the claims that rules and mappers read of an upstream's tokens, or of our own, and those that name its subjects.
 func (j *Judge) Reads(upstream string, own bool) expr.Members {
 	if own {
 		return j.snap.policy.ReadsOwn()
 	}
-	r := j.snap.policy.Reads(upstream)
+	return j.mapped(upstream).With(j.snap.policy.Reads(upstream)).With(expr.Members{Names: j.snap.subjectClaims(upstream)})
+}
+
+func (j *Judge) mapped(upstream string) (r expr.Members) {
 	if chain := j.snap.chains[upstream]; chain != nil {
-		c := chain.Reads()
-		r = expr.Members{All: r.All || c.All, Names: slices.Concat(r.Names, c.Names)}
+		r = chain.Reads()
+	}
+	return r
+}
+
+// ReadsBy are those that mappers read of an upstream's tokens, or nobody of our own, and the rules of these ids.
+func (j *Judge) ReadsBy(upstream string, own bool, ids []string) (r expr.Members) {
+	if !own {
+		r = j.mapped(upstream)
+	}
+	for _, id := range ids {
+		read, ours := j.snap.policy.ReadsBy(id)
+		if own {
+			read = ours
+		}
+		r = r.With(read)
 	}
 	return r
 }

@@ -64,6 +64,11 @@ func (s *snapshot) warnLogins(warn Report) {
 	scopes := release.New(s.config.Scopes)
 	for i, c := range s.config.Clients {
 		at := func(key, format string, args ...any) { warn(fmt.Sprintf("clients[%d].%s", i, key), format, args...) }
+		if a := c.Assertion; a != nil {
+			if info, ok := s.upstreams.Info(a.Upstream); ok && info.Shared {
+				at("assertion.subject", "%s speaks for strangers, too: want a subject of immutable ids, since whoever takes over a name there becomes the client", info.Issuer)
+			}
+		}
 		refreshes := slices.Contains(c.GrantTypes, oauth.GrantRefreshToken)
 		for j, name := range c.Upstreams {
 			if info, ok := s.upstreams.Info(name); ok && !info.Login {

@@ -225,10 +225,33 @@ func (r *request) limitSubject(context.Context) error {
 	return r.limited(r.limits.Subject, r.authority.Subject())
 }
 
-// prepare comes before the spending: a token that would be too long, or that no key can sign, is a denial, too.
+// prepare comes before the spending: a token that would be too long, that no key can sign, or that a revocation would kill at birth is a denial, too.
 func (r *request) prepare(context.Context) (err error) {
+	if err := r.bornAlive(); err != nil {
+		return err
+	}
 	r.draft, err = r.minter.Prepare(r.authority)
 	return err
+}
+
+// bornAlive refuses what would be revoked from the first moment on: a rule's or a client's revocation is held against when the chain began, which
+// the ancestors alone don't tell.
+func (r *request) bornAlive() error {
+	a := &r.authority
+	if len(a.Parents()) == 0 {
+		return nil
+	}
+	err := r.revoked.Check(revoke.Facts{ClientID: a.ClientID(), Subject: a.Subject(), Upstream: a.Upstream().Name, Lineage: a.Lineage()}, a.IssuedAt())
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, revoke.ErrRevoked):
+		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonRevocationStale).Because(err)
+	case r.in.GrantType == oauth.GrantTokenExchange:
+		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonRevoked).Because(err)
+	default: // P27
+		return oauth.Deny(oauth.CodeInvalidGrant, oauth.ReasonRevoked).Because(err)
+	}
 }
 
 // spendOnce comes after all that can deny, so that a denial spends nothing, and before the token is signed, so that a crash in between

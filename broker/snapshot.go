@@ -184,10 +184,17 @@ func (b *Broker) complete(s *snapshot, o Options) error {
 	}
 	s.grants = grants.Table(grants.Deps{
 		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: b.opener, Revoked: b.revoked, Logins: logins,
+		SubjectClaims: s.subjectClaims,
 	})
 	s.metadata, err = metadata.New(metadata.Options{
 		Issuer: s.config.Issuer, Algorithms: s.config.Signing.Algorithms, Grants: slices.Collect(maps.Keys(s.grants)),
 		Scopes: s.scopes.Names(), Claims: s.scopes.AllClaims(), IDJAG: len(s.config.ResourceServers) > 0,
 	})
 	return err
+}
+
+// subjectClaims are the claims that name an upstream's subjects.
+func (s *snapshot) subjectClaims(upstream string) []string {
+	spec, _ := s.upstreams.Effective(upstream)
+	return spec.Subject
 }

@@ -48,6 +48,13 @@ start() {
   pids+=($!)
 }
 
+# forget PID, which was waited for already.
+forget() {
+  local pid others=()
+  for pid in "${pids[@]}"; do [[ $pid == "$1" ]] || others+=("$pid"); done
+  pids=("${others[@]}")
+}
+
 # answers NAME PID URL waits until the URL answers 200, at most ready_seconds, and no longer than the process lives.
 answers() {
   local deadline=$((SECONDS + ready_seconds))

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fedbroker/broker/oauth"
 	"fedbroker/mappers/expr"
 	"fedbroker/store"
 	"fedbroker/store/engines"
@@ -266,8 +267,8 @@ func TestNote_ADroppedDecisionAllocatesNothing(t *testing.T) {
 	_, s := open(t, time.Now)
 	r := recorder(t, s, RecorderOptions{TTL: time.Hour})
 	r.full.Store(allFull)
-	request := example("x")
-	if n := testing.AllocsPerRun(100, func() { r.Note(true, func() Record { return request }) }); n != 0 {
+	in := &oauth.TokenRequest{GrantType: oauth.GrantTokenExchange}
+	if n := testing.AllocsPerRun(100, func() { r.Request(in, Ending{Rule: "r", Known: true}) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -56,15 +56,23 @@ const (
 	PartActor   = "actor"
 )
 
-// Of is the record of a request that ended: by the rule, or with the refusal.
-func Of(in *oauth.TokenRequest, grant, rule string, refusal *oauth.Error) Record {
+// Ending is how a request ended.
+type Ending struct {
+	Grant   string // configured name
+	Rule    string // that decided
+	Refusal *oauth.Error
+	Known   bool // the client authenticated
+}
+
+// Of is the record of a request.
+func Of(in *oauth.TokenRequest, e Ending) Record {
 	r := Record{
-		ID: in.DecisionID, At: in.Now, Grant: grant, ClientID: in.Requester.ClientID, Anonymous: in.Requester.Anonymous,
+		ID: in.DecisionID, At: in.Now, Grant: e.Grant, ClientID: in.Requester.ClientID, Anonymous: in.Requester.Anonymous,
 		Audiences: in.Seen.Targets, Scope: in.Form.Get(oauth.ParamScope), TokenType: in.Form.Get(oauth.ParamRequestedTokenType),
-		SubjectType: in.Form.Get(oauth.ParamSubjectTokenType), ActorType: in.Form.Get(oauth.ParamActorTokenType), ProofKey: in.Proof.Key, Rule: rule,
+		SubjectType: in.Form.Get(oauth.ParamSubjectTokenType), ActorType: in.Form.Get(oauth.ParamActorTokenType), ProofKey: in.Proof.Key, Rule: e.Rule,
 	}
-	if refusal != nil {
-		r.Code, r.Reason = string(refusal.Code), string(refusal.Reason)
+	if e.Refusal != nil {
+		r.Code, r.Reason = string(e.Refusal.Code), string(e.Refusal.Reason)
 	}
 	if in.Seen.Tokens == nil {
 		r.Partial = []string{PartSubject}
@@ -123,6 +131,9 @@ func Keep(claims map[string]any, isOwn bool, reads expr.Members) map[string]any 
 
 // Protocol are the claims that the engine itself reads of every token.
 func Protocol() []string { return protocol[:] }
+
+// OfIDJAG are those that it reads of an ID-JAG beside them (P23).
+func OfIDJAG() []string { return []string{"client_id", "scope", "resource"} }
 
 // lineage names other tokens, sessions and people's: it is never kept.
 const lineage = "lin"

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fedbroker/broker/oauth"
 	"fedbroker/store"
 )
 
@@ -83,6 +84,15 @@ func (r *Recorder) Note(refused bool, make func() Record) {
 	case into <- make():
 	default: // others were quicker
 		r.o.Dropped(1)
+	}
+}
+
+// Request notes how a request ended, if it was an exchange or an assertion. Of one that nobody vouched for, neither by credentials nor by a token that
+// verified, nothing is kept: anybody could fill the store.
+func (r *Recorder) Request(in *oauth.TokenRequest, e Ending) {
+	exchange := in.GrantType == oauth.GrantTokenExchange || in.GrantType == oauth.GrantJWTBearer
+	if exchange && (in.Seen.Tokens != nil || e.Known) {
+		r.Note(e.Refusal != nil, func() Record { return Of(in, e) })
 	}
 }
 

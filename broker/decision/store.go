@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNone: no decision of this id is kept, or no longer.
-var ErrNone = errors.New("no such decision is kept")
+var ErrNone = errors.New("no such decision is kept: it is too old, nobody vouched for the request, or there were too many")
 
 const bucket = "decisions"
 

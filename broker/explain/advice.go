@@ -14,6 +14,9 @@ import (
 
 // advice is the smallest change that would get a request further which was refused by something else than a condition of a rule.
 func (c Configuration) advice(e *Explanation, refusal *oauth.Error) string {
+	if long(e.TokenType) == oauth.TypeIDJAG && (refusal.Reason == oauth.ReasonSelector || refusal.Reason == oauth.ReasonTarget || refusal.Reason == oauth.ReasonScope || refusal.Reason == oauth.ReasonGrantNotAllowed) {
+		return "an ID token that this client got at a login, and an entry of resource_servers that has the audience, the client and the scopes"
+	}
 	switch refusal.Reason {
 	case oauth.ReasonTokenIssuer, oauth.ReasonTokenAudience:
 		return c.adviceOnUpstream(e, refusal)

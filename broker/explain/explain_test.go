@@ -21,6 +21,7 @@ import (
 	"fedbroker/broker/policytest"
 	"fedbroker/broker/rules"
 	"fedbroker/mappers"
+	"fedbroker/mappers/printable"
 	"fedbroker/store"
 	"fedbroker/store/engines"
 	"fedbroker/upstreams"
@@ -152,6 +153,8 @@ func TestExplain_SaysWhatWouldAdmitIt(t *testing.T) {
 		{"delegated", with(record("orders-api", ours(nil), "billing"), func(r *decision.Record) { r.Actor = &machine }), "billing", "billing", ""},
 		{"a condition", record("gateway", job(map[string]any{"ref": "refs/heads/dev"}), "orders"), "invalid_request condition", "orders",
 			`condition 'claims.ref == "refs/heads/main"' saw "refs/heads/dev" (exchange[0].subject.when)`},
+		{"a hostile claim", record("gateway", job(map[string]any{"ref": "\x1b[2J\u202e" + strings.Repeat("x", 5000), "repository": "\x1b]0;\x07"}), "orders"), "invalid_request condition", "orders",
+			`condition 'claims.ref == "refs/heads/main"' saw "\x1b[2J\u202e` + strings.Repeat("x", printable.Longest-14) + `… (exchange[0].subject.when)`},
 		{"no actor", record("orders-api", ours(nil), "billing"), "invalid_request actor", "billing", "send actor_token and actor_token_type"},
 		{"the target", record("gateway", job(nil), "orders", "payroll"), "invalid_target target", "orders", `add "payroll" to exchange[0].grant.audiences`},
 		{"the scope", with(record("gateway", job(nil), "orders"), func(r *decision.Record) { r.Scope = "orders.write" }), "invalid_scope scope", "orders", "scopes of exchange[0].grant.scopes"},
@@ -218,6 +221,50 @@ func holdsNothingElse(t *testing.T, e explain.Explanation) {
 	}
 }
 
+// An ID-JAG needs no rule: what it needs is said instead.
+func TestExplain_IDJAG(t *testing.T) {
+	c := config()
+	c.ResourceServers = []broker.ResourceServerSpec{{Issuer: "https://chat.example.com", ClientIDs: map[string]string{"gateway": "f53f"}, Scopes: []string{"chat.read"}}}
+	j, s := side(t, c)
+	login := func(edit map[string]any) decision.Token {
+		token := ours(map[string]any{"aud": "gateway", "azp": "gateway", "client_id": nil, "scope": nil})
+		token.Typ = "JWT"
+		return edited("ci", true, "JWT", token.Claims, edit)
+	}
+	jag := func(t decision.Token, audience string) decision.Record {
+		return with(record("gateway", t, audience), func(r *decision.Record) {
+			r.TokenType, r.SubjectType, r.Scope = oauth.TypeIDJAG, oauth.TypeIDToken, "chat.read"
+		})
+	}
+	e := explained(t, j, s, jag(login(nil), "https://chat.example.com"))
+	if e.Outcome.Decision != explain.Allow || !strings.Contains(text(t, e), "ALLOWED   by resource_servers") {
+		t.Errorf("got %s", text(t, e))
+	}
+	e = explained(t, j, s, jag(login(nil), "https://other.example.com"))
+	if e.Outcome.Decision != explain.Deny || !strings.Contains(e.Change, "resource_servers") || len(e.Rules) != 0 {
+		t.Errorf("got %s", text(t, e))
+	}
+}
+
+// A bound token is explained as with the proof that the command line cannot make, if it says so.
+func TestExplain_AProofIsTakenAsHeld(t *testing.T) {
+	j, s := side(t, config())
+	in, err := s.Request(t.Context(), record("gateway", job(map[string]any{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}), "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := explain.RequestOf("gateway", in)
+	for dpop, want := range map[bool]string{false: "confirmation", true: ""} {
+		r.DPoP = dpop
+		if e, err := j.Explain(t.Context(), r); err != nil || e.Outcome.Reason != want {
+			t.Errorf("dpop %t: got %+v, %v", dpop, e.Outcome, err)
+		}
+	}
+	if r.SubjectToken = "opaque"; r.Proven() != (oauth.Proof{}) {
+		t.Error("a proof for what names no key")
+	}
+}
+
 // P19: the word for whom a rule's tokens stand for is said of every rule and of the outcome.
 func TestP19_TheWordsOfRules(t *testing.T) {
 	j, s := side(t, config())
@@ -281,7 +328,7 @@ func TestRecorded_WhatCannotBeTakenAgain(t *testing.T) {
 		r.Code, r.Reason, r.Partial = "invalid_request", "signature", []string{decision.PartSubject}
 	})
 	e := explain.Recorded(r)
-	if e.DecisionID != "d1" || e.Outcome.Reason != "signature" || e.Outcome.Description == "" || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "was not verified") {
+	if e.DecisionID != "d1" || e.Outcome.Reason != "signature" || e.Outcome.Description == "" || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "nothing of it was kept") {
 		t.Errorf("got %+v", e)
 	}
 	r.Partial, r.Subject.Opaque = nil, true

@@ -14,7 +14,7 @@ func Recorded(r decision.Record) Explanation {
 	e := Explanation{Steps: []Step{}, Rules: []Rule{}, Outcome: answered(r)}
 	e.describe(r)
 	if len(r.Partial) > 0 {
-		e.Notes = append(e.Notes, fmt.Sprintf("the %s token was not verified, so nothing of it was kept", strings.Join(r.Partial, " and the ")))
+		e.Notes = append(e.Notes, fmt.Sprintf("the %s token was refused before all of it was verified, so nothing of it was kept", strings.Join(r.Partial, " and the ")))
 	}
 	for name, t := range map[string]*decision.Token{"subject": &r.Subject, "actor": r.Actor} {
 		if t != nil && t.Opaque {

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,9 +28,25 @@ type Request struct {
 	Resources        []string  `json:"resource,omitempty"`
 	Scope            string    `json:"scope,omitempty"`
 	TokenType        string    `json:"requested_token_type,omitempty"`
-	At               time.Time `json:"at,omitzero"` // "": now
+	DPoP             bool      `json:"dpop,omitempty"` // a proof by the key that the subject token is bound to came along
+	At               time.Time `json:"at,omitzero"`    // absent: now
 
-	Proof oauth.Proof `json:"-"` // of possession, that is taken as given
+	Proof oauth.Proof `json:"-"` // that came along, of a decision
+}
+
+// Proven is the proof of possession that came along, taken as one that holds.
+func (r Request) Proven() oauth.Proof {
+	if !r.DPoP {
+		return r.Proof
+	}
+	claims, _ := payload(r.SubjectToken)
+	cnf, _ := claims["cnf"].(map[string]any)
+	key, _ := cnf["jkt"].(string)
+	if key == "" {
+		return r.Proof
+	}
+	hash := sha256.Sum256([]byte(r.SubjectToken))
+	return oauth.Proof{Key: key, TokenHash: base64.RawURLEncoding.EncodeToString(hash[:])} // RFC 9449 §4.2
 }
 
 // Format redacts the tokens under every verb.

@@ -96,7 +96,11 @@ func (p *printer) strong(text string) string { return p.in(bold, text) }
 
 func (p *printer) outcome(indent string, o Outcome) {
 	if o.Decision == Allow {
-		p.row(indent+p.padded(green, "ALLOWED", len(indent)), fmt.Sprintf("by rule %s (%s)", p.strong(o.Rule), o.Kind))
+		by := "by resource_servers" // an ID-JAG, which needs no rule
+		if o.Rule != "" {
+			by = strings.TrimSuffix(fmt.Sprintf("by rule %s (%s)", p.strong(o.Rule), o.Kind), " ()")
+		}
+		p.row(indent+p.padded(green, "ALLOWED", len(indent)), by)
 		if o.Sub != "" {
 			p.row("", fmt.Sprintf("a token for %s at %s", printable.Text(o.Sub), printable.Text(strings.Join(o.Audiences, ", "))))
 			p.row("", fmt.Sprintf("scope %s, until %s", printable.Value(strings.Fields(o.Scope)), o.Expires.UTC().Format(timeForm)))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"fedbroker/broker/decision"
@@ -37,7 +38,11 @@ func (c Configuration) token(raw string, verified bool, tr mappers.Trace) *Token
 		}
 	}
 	if claims, err := payload(raw); err == nil {
-		t.Claims = decision.Keep(claims, t.Own, c.Reads(t.Upstream, t.Own))
+		reads := c.Reads(t.Upstream, t.Own)
+		if parsed.Class() == jose.ClassIDJAG {
+			reads.Names = slices.Concat(reads.Names, decision.OfIDJAG())
+		}
+		t.Claims = decision.Keep(claims, t.Own, reads)
 	}
 	t.Mapping = mapping(tr, presets)
 	return t

@@ -116,3 +116,33 @@ func TestP47_KeptOfTokens(t *testing.T) {
 		t.Error("of a token that did not verify something would be kept")
 	}
 }
+
+// Of an ID-JAG what bounds its result is read, too (P23), so that it is kept.
+func TestP47_KeptOfAnIDJAG(t *testing.T) {
+	w := bearing(t)
+	w.text = "- {id: jag, subject: {upstream: acme}, requester: {clients: [gateway]}, grant: {audiences: [orders], scopes: [orders.read]}}\n"
+	w.header["typ"], w.payload["client_id"], w.payload["scope"], w.payload["ssn"] = "oauth-id-jag+jwt", "gateway", "orders.read", "1"
+	w.identity.ClientID, w.identity.Scopes = "gateway", []string{"orders.read"}
+	w.want("jag")
+	subject, _ := w.seen.Tokens()
+	if subject.Typ != "oauth-id-jag+jwt" || subject.Claims["client_id"] != "gateway" || subject.Claims["scope"] != "orders.read" || subject.Claims["ssn"] != nil {
+		t.Errorf("got %+v", subject)
+	}
+	plain := external(t)
+	plain.payload["client_id"] = "gateway"
+	plain.want("partner-orders")
+	if subject, _ = plain.seen.Tokens(); subject.Claims["client_id"] != nil {
+		t.Errorf("of another token: got %+v", subject)
+	}
+}
+
+// A verified actor is kept beside its subject.
+func TestP47_KeptOfAnActor(t *testing.T) {
+	w := external(t)
+	w.text = "- {id: delegated, subject: {upstream: acme}, requester: {clients: [gateway]}, actor: {required: true}, grant: {audiences: [orders]}}\n"
+	w.actor, w.actorOwn = machineToken(w.t, "gateway", "gateway")
+	w.want("delegated")
+	if _, actor := w.seen.Tokens(); actor == nil || !actor.Own || actor.Claims["sub"] != "gateway" {
+		t.Errorf("got %+v", actor)
+	}
+}

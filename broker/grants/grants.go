@@ -39,7 +39,7 @@ type Checker interface {
 	Check(f revoke.Facts, issued time.Time) error
 }
 
-// Deps are what the grants stand on. All but Trace are required.
+// Deps are what the grants stand on. All but Trace and SubjectClaims are required.
 type Deps struct {
 	Issuer    string // ours
 	Policy    *policy.Policy
@@ -49,6 +49,8 @@ type Deps struct {
 	Revoked   Checker
 	Logins    Logins // without Sessions, the grants of logins are not served
 	Trace     *Trace // of a table that serves one request, to explain it
+	// SubjectClaims are the claims that name an upstream's subjects, for what is kept of its tokens. May be nil: sub alone.
+	SubjectClaims func(upstream string) []string
 }
 
 // Table is the grants that are served, by their wire names.

@@ -9,6 +9,7 @@ import (
 	"fedbroker/broker/rules"
 	"fedbroker/mappers"
 	"fedbroker/mappers/expr"
+	"fedbroker/upstreams/jose"
 )
 
 // Trace records one exchange for its operator: the steps taken, what each mapper changed, how each rule fared. A nil *Trace records nothing
@@ -79,17 +80,24 @@ func (a *attempt) keep(p *presented) *oauth.SeenToken {
 		kept.Claims = decision.Keep(p.as.Claims, true, a.readsOwn)
 		return kept
 	}
+	c, r := a.Chains[p.as.Upstream].Reads(), a.Policy.Reads(p.as.Upstream)
+	names := slices.Concat(c.Names, r.Names)
+	if a.SubjectClaims != nil {
+		names = append(names, a.SubjectClaims(p.as.Upstream)...)
+	}
+	if p.token.Class() == jose.ClassIDJAG {
+		names = append(names, decision.OfIDJAG()...)
+	}
 	claims := make(map[string]any, len(p.claims)+len(decision.Protocol()))
 	maps.Copy(claims, p.claims)
 	if p.opaque == nil { // what is not read for rules and mappers was not decoded; verified by now it is, all of it
 		verified := p.token.UnverifiedClaims()
-		for _, name := range decision.Protocol() {
+		for _, name := range slices.Concat(names, decision.Protocol()) {
 			if verified.Has(name) {
 				claims[name] = verified.Value(name)
 			}
 		}
 	}
-	c, r := a.Chains[p.as.Upstream].Reads(), a.Policy.Reads(p.as.Upstream)
-	kept.Claims = decision.Keep(claims, false, expr.Members{All: c.All || r.All, Names: slices.Concat(c.Names, r.Names)})
+	kept.Claims = decision.Keep(claims, false, expr.Members{All: c.All || r.All, Names: names})
 	return kept
 }

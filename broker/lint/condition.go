@@ -40,8 +40,7 @@ type test struct {
 // condition is an expression in disjunctive form: it can hold only if all tests of some way do.
 type condition struct {
 	source string
-	ways   [][]test
-	whole  bool // ways are all; else the expression has too many to be told apart, and ways holds one opaque test
+	ways   [][]test // one with one opaque test where there are too many to be told apart
 }
 
 // maxWays bounds the ways of one condition: x && y doubles what x || y adds.
@@ -62,7 +61,7 @@ func newConditions() (*conditions, error) {
 }
 
 // always is the condition of a rule without one.
-func always() *condition { return &condition{ways: [][]test{nil}, whole: true} }
+func always() *condition { return &condition{ways: [][]test{nil}} }
 
 func (c *conditions) of(source string) *condition {
 	if strings.TrimSpace(source) == "" {
@@ -84,7 +83,7 @@ type reader struct{ info *ast.SourceInfo }
 
 func (r reader) condition(x ast.Expr, source string) condition {
 	if ways, ok := r.ways(x, false); ok {
-		return condition{source: source, ways: ways, whole: true}
+		return condition{source: source, ways: ways}
 	}
 	return condition{source: source, ways: [][]test{{{text: source}}}}
 }

@@ -99,9 +99,6 @@ func (c *condition) implies(d *condition) bool {
 	if d.source == c.source {
 		return true
 	}
-	if !c.whole || !d.whole {
-		return false
-	}
 	for _, way := range c.ways {
 		if !impliedBy(d.ways, way) {
 			return false

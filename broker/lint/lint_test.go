@@ -25,6 +25,9 @@ clients:
   - {id: orders-api, secret_sha256: "` + hash + `", grant_types: [token-exchange], identifiers: [orders]}
   - {id: wiki, secret_sha256: "` + hash + `", grant_types: [client_credentials], audiences: [orders]}
   - {id: bearer, secret_sha256: "` + hash + `", grant_types: [jwt-bearer]}
+  - {id: cron, secret_sha256: "` + hash + `", grant_types: [token-exchange, client_credentials], audiences: [orders]}
+  - {id: app, secret_sha256: "` + hash + `", grant_types: [token-exchange, authorization_code], redirect_uris: [https://app.example.com/cb]}
+  - {id: self, secret_sha256: "` + hash + `", grant_types: [token-exchange, jwt-bearer, client_credentials], audiences: [https://login.example.com]}
   - {id: spa, public: true, grant_types: [token-exchange]}
 exchange:
 `
@@ -140,6 +143,7 @@ func TestPolicy_NotWiderThanMeant(t *testing.T) {
 		`claims.ref.matches("^(refs/heads/(main|release/.+))$")`,
 		`claims.email.matches("^([a-z.]+@acme\\.example)$")`,
 		`claims.n.matches("^([0-9]{6,8})$")`,
+		`claims.x.matches("^(a/./b)$")`,
 		`claims.name.matches("^([a-z][a-z0-9-]*)$")`,
 		`"acme:orders" in principal.groups`,
 		`list(principal.groups).exists(g, g == "acme:orders" || g.startsWith("acme:orders-"))`,
@@ -208,6 +212,9 @@ func TestPolicy_Contradictions(t *testing.T) {
 		{`claims.x.endsWith("/a") && claims.x.startsWith("y/") && claims.x.endsWith("/b")`, `claims.x.endsWith("/a") and claims.x.endsWith("/b")`},
 		{`has(claims.x) && !has(claims.x)`, `has(claims.x) and !(has(claims.x))`},
 		{`claims.x == "a" && (claims.x == "b" || claims.x == "c")`, `in no way: claims.x == "a" and claims.x == "b", and so on`},
+		{`claims.x in ["a", "b"] && claims.x != "a" && claims.x != "b"`, `claims.x in ["a", "b"] and claims.x != "a"`},
+		{`!(claims.x == "a" || claims.y == "b") && claims.y == "b"`, `claims.y != "b" and claims.y == "b"`},
+		{`claims.x == "a" ? claims.x == "b" : claims.x == "a"`, `in no way: claims.x == "a" and claims.x == "b", and so on`},
 		{`claims.x == "a" && false`, `it is false`},
 		{`claims.iss == "https://evil.example"`, `claims.iss == "https://evil.example" and claims.iss == "https://ci.acme.example"`},
 		{`request.client_id == "batch"`, `request.client_id == "batch" and requester.clients`},
@@ -225,6 +232,8 @@ func TestPolicy_Contradictions(t *testing.T) {
 		`"a" in claims.x && "b" in claims.x`,
 		`claims.x.startsWith("a/") && claims.x.startsWith("a/b/")`,
 		`claims.x.startsWith("a/") && claims.x != "a/b"`,
+		`claims.x.startsWith("a/") && !claims.x.startsWith("b/")`,
+		`!(claims.x == "a" && claims.y == "b") && claims.y == "b"`,
 		`list(claims.x).exists(g, g == "a") && list(claims.x).exists(g, g == "b")`,
 		`list(claims.x).all(g, g == "a" && g == "b")`,
 		`claims.iss == "https://ci.acme.example" && request.client_id == "gateway"`,
@@ -270,6 +279,31 @@ func TestPolicy_NobodyCanMatch(t *testing.T) {
 		{
 			"and one that can have none", `  - {id: r, subject: {upstream: acme}, requester: {clients: [gateway]}, actor: {required: true}, grant: {audiences: [orders]}}`,
 			[]string{`exchange[0].actor: gateway can't use rule "r": it would act by a token of its own, and its grant_types lack client_credentials`},
+		},
+		{
+			"and one whose tokens are for another", `  - {id: r, subject: {upstream: acme}, requester: {clients: [cron]}, actor: {required: true}, grant: {audiences: [orders]}}`,
+			[]string{`exchange[0].actor: cron can't use rule "r": it would act by a token of its own, and its audiences hold neither its id nor one of its identifiers`},
+		},
+		{
+			"an actor of ours that nothing names", `  - {id: r, subject: {upstream: acme}, requester: {clients: [gateway]}, actor: {required: true, issued: true}, grant: {audiences: [orders]}}`,
+			[]string{`exchange[0].actor: gateway can't use rule "r": no token of ours names it`},
+		},
+		{
+			"an actor where the grant has none", `  - {id: r, subject: {upstream: acme}, requester: {clients: [bearer]}, actor: {required: true, upstream: ci}, grant: {audiences: [orders]}}`,
+			[]string{`exchange[0].requester.clients[0]: bearer can't use rule "r": its grant_types lack token-exchange`},
+		},
+		{"a client whose own token is for the broker", `  - {id: r, subject: {issued: true}, requester: {clients: [self]}, actor: {required: true}, grant: {audiences: [billing]}}`, []string{}},
+		{"an ID-JAG is bound to no requester", `  - {id: r, subject: {upstream: bound}, requester: {clients: [self]}, grant: {audiences: [billing]}}`, []string{}},
+		{"an app that people log in at", `  - {id: r, subject: {issued: true}, requester: {clients: [app]}, grant: {audiences: [billing]}}`, []string{}},
+		{
+			"nothing more of what nobody can use", `  - {id: a, subject: {upstream: acme}, requester: {clients: [gateway, wiki]}, grant: {audiences: [orders]}}
+  - {id: b, subject: {upstream: acme}, requester: {clients: [wiki]}, grant: {audiences: [orders]}}
+  - {id: c, subject: {upstream: acme, when: 'false'}, requester: {clients: [gateway]}, grant: {audiences: [orders]}}`,
+			[]string{
+				`exchange[0].requester.clients[1]: wiki can't use rule "a": its grant_types lack token-exchange`,
+				`exchange[1].requester.clients[0]: wiki can't use rule "b": its grant_types lack token-exchange`,
+				`exchange[2].subject.when: no token can match rule "c": it is false`,
+			},
 		},
 		{
 			"an actor whose tokens are bound to others", `  - {id: r, subject: {upstream: acme}, requester: {clients: [gateway]}, actor: {required: true, upstream: bound}, grant: {audiences: [orders]}}`,

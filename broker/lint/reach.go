@@ -83,7 +83,7 @@ func (p *policy) hinders(r *rule, c clients.Spec) (path, why string) {
 		return "", "its grant_types lack " + tokenExchange
 	case c.Public && !r.Requester.PublicClients:
 		return "", "it is public, and the rule lacks public_clients: true"
-	case !r.Subject.Issued && !admitted(u.Audiences, c.ID):
+	case !r.Subject.Issued && !admitted(u.Audiences, c.ID) && !slices.Contains(c.GrantTypes, jwtBearer): // an ID-JAG is for us, not for one of these (P23)
 		return "", "no audience of upstream " + u.Name + " is open to it"
 	case r.Subject.Issued && !p.presents(c):
 		return "", "no token of ours names it: nothing gives an audience that is its id or one of its identifiers, and nobody logs in at it"
@@ -109,7 +109,7 @@ func admitted(audiences []upstreams.Audience, requester string) bool {
 
 // presents tells whether some token of ours is this client's to present (P11): its own login's, or one with an audience that it is.
 func (p *policy) presents(c clients.Spec) bool {
-	if slices.Contains(c.GrantTypes, authorizationCode) {
+	if slices.Contains(c.GrantTypes, authorizationCode) || slices.Contains(c.GrantTypes, clientCredentials) && p.named(c, c.Audiences) {
 		return true
 	}
 	return p.given[c.ID] || slices.ContainsFunc(c.Identifiers, func(name string) bool { return p.given[name] })
@@ -134,9 +134,9 @@ func given(c settings.Config) map[string]bool {
 	return out
 }
 
-// named tells whether an audience is the client, by its id or one of its identifiers.
+// named tells whether a token of the client's own is its to present: an audience is the client, by its id or one of its identifiers, or is we.
 func (p *policy) named(c clients.Spec, audiences []string) bool {
-	return slices.ContainsFunc(audiences, func(a string) bool { return a == c.ID || slices.Contains(c.Identifiers, a) })
+	return slices.ContainsFunc(audiences, func(a string) bool { return a == c.ID || a == p.config.Issuer || slices.Contains(c.Identifiers, a) })
 }
 
 // idTokens reports audiences that a rule can give nothing for: an ID token is for exactly one client (P22).

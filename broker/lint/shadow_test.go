@@ -59,6 +59,15 @@ func TestPolicy_Shadowed(t *testing.T) {
 			"subject: {upstream: acme}, requester: {clients: [batch]}, actor: {required: true}, grant: {audiences: [orders]}", []string{}},
 		{"any actor, after a certain one", `subject: {upstream: acme}, requester: {clients: [batch]}, actor: {required: true, when: actor.x == "1"}, grant: {audiences: [orders]}`,
 			"subject: {upstream: acme}, requester: {clients: [batch]}, actor: {required: true}, grant: {audiences: [orders]}", []string{}},
+		{"another actor", "subject: {upstream: acme}, requester: {clients: [batch]}, actor: {required: true, upstream: ci}, grant: {audiences: [orders]}",
+			"subject: {upstream: acme}, requester: {clients: [batch]}, actor: {required: true, upstream: acme}, grant: {audiences: [orders]}", []string{}},
+		{"any actor of ours, after the requester itself", "subject: {upstream: acme}, requester: {clients: [batch]}, actor: {required: true}, grant: {audiences: [orders]}",
+			"subject: {upstream: acme}, requester: {clients: [batch]}, actor: {required: true, issued: true}, grant: {audiences: [orders]}", []string{}},
+		{"within what is refused", `subject: {upstream: acme, when: '!claims.x.startsWith("a/")'}, requester: {clients: [gateway]}, grant: {audiences: [orders]}`,
+			`subject: {upstream: acme, when: claims.x.startsWith("a/b/")}, requester: {clients: [gateway]}, grant: {audiences: [orders]}`, []string{}},
+		{"public clients", "subject: {upstream: acme}, requester: {clients: [spa]}, grant: {audiences: [orders]}",
+			"subject: {upstream: acme}, requester: {clients: [spa], public_clients: true}, grant: {audiences: [orders]}",
+			[]string{`exchange[0].requester.clients[0]: spa can't use rule "first": it is public, and the rule lacks public_clients: true`}},
 		{"subjects that are bound", plain, "bound_subject: accept, " + plain, []string{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

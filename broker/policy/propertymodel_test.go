@@ -287,8 +287,10 @@ func drawAttempt(t *rapid.T, specs []rules.Spec) *rules.Request {
 	if delegation(fit) != stray("actor") {
 		in.Actor = drawActor(t, fit, in.Requester)
 		drawDelegation(t, in)
-	} else if stray("act") {
+	} else if seldom(t, "delegated all the same", 3) {
 		drawDelegation(t, in)
+	} else if seldom(t, "may_act all the same", 2) {
+		in.Subject.MayAct = &rules.MayAct{Issuer: ourIssuer, Subject: in.Requester.ClientID}
 	}
 	drawProof(t, in)
 	return in
@@ -397,7 +399,7 @@ func drawActor(t *rapid.T, fit rules.Spec, q *oauth.Requester) *rules.Subject {
 		spec = rules.ActorSpec{Issued: rapid.Bool().Draw(t, "an own actor"), Upstream: rapid.SampledFrom(modelUpstreams).Draw(t, "upstream of the actor")}
 	}
 	a := drawSubject(t, "actor", spec.Issued || spec.Upstream == "", spec.Upstream)
-	if a.Scoped, a.Once, a.Resources = false, false, nil; a.Upstream == "" && !q.Anonymous {
+	if a.Scoped, a.Once, a.Resources = false, false, nil; a.Upstream == "" && !q.Anonymous && !seldom(t, "another client", 2) {
 		a.ClientID, a.Sub, a.Facts.ClientID, a.Facts.Subject = q.ClientID, q.ClientID, q.ClientID, q.ClientID
 	} else if !seldom(t, "no bot", 2) {
 		a.Sub = "acme|bot"

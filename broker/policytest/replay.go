@@ -136,7 +136,7 @@ func Replay(ctx context.Context, was, is Side, r decision.Record) (Difference, e
 	if err != nil {
 		return Difference{}, err
 	}
-	if lacking := lacks(was.Engine, is.Engine, r); len(lacking) > 0 && asked(after, trace) {
+	if lacking := lacks(was.Engine, is.Engine, r, after, trace); len(lacking) > 0 {
 		return cannot("the new configuration reads " + strings.Join(lacking, ", ") + ", which the record lacks")
 	}
 	d := differ(before, after)
@@ -226,6 +226,9 @@ func (s Side) present(ctx context.Context, was Side, t decision.Token) (string, 
 	if t.Own {
 		if _, there := claims["lin"]; !there { // never recorded, always there
 			claims["lin"] = map[string]any{}
+			if !strings.EqualFold(t.Typ, "at+jwt") {
+				claims["lin"] = loginLineage()
+			}
 		}
 		return sign(s.Signer.keys, keyring.ES256, t.Typ, claims)
 	}
@@ -260,18 +263,22 @@ func plain(t decision.Token) (map[string]any, error) {
 	return out.Claims, nil
 }
 
-// lacks are claims that the new configuration reads, and that the record lacks because the old one did not.
-func lacks(was, is Engine, r decision.Record) (names []string) {
+// lacks are claims that the new decision stands on, and that the record lacks because the old configuration did not read them.
+func lacks(was, is Engine, r decision.Record, after Outcome, trace rules.Trace) (names []string) {
+	asked, mapped := conditions(trace), after.Decision == Allow || after.Reason == string(oauth.ReasonRequire) || after.Reason == string(oauth.ReasonMapping)
+	if len(asked) == 0 && !mapped { // what was refused before anything was read is refused whatever it is
+		return nil
+	}
 	for _, t := range []*decision.Token{&r.Subject, r.Actor} {
 		if t == nil {
 			continue
 		}
-		before, after := was.Reads(t.Upstream, t.Own), is.Reads(t.Upstream, t.Own)
-		if after.All && !before.All {
+		before, reads := was.Reads(t.Upstream, t.Own), is.ReadsBy(t.Upstream, t.Own, asked)
+		if reads.All && !before.All {
 			names = append(names, "all claims")
 		}
-		for _, name := range after.Names {
-			if _, recorded := t.Claims[name]; !recorded && !before.Has(name) && !slices.Contains(decision.Protocol(), name) {
+		for _, name := range reads.Names {
+			if _, recorded := t.Claims[name]; !recorded && !slices.Contains(before.Names, name) && !before.All && !slices.Contains(decision.Protocol(), name) {
 				names = append(names, "claim "+name)
 			}
 		}
@@ -280,12 +287,13 @@ func lacks(was, is Engine, r decision.Record) (names []string) {
 	return slices.Compact(names)
 }
 
-// asked tells whether an outcome stands on claims that mappers and conditions read: what was refused before is refused whatever they are.
-func asked(o Outcome, trace rules.Trace) bool {
-	if o.Decision == Allow || o.Reason == string(oauth.ReasonRequire) || o.Reason == string(oauth.ReasonMapping) {
-		return true
+// conditions are the rules of which a condition was asked, up to the one that decided.
+func conditions(trace rules.Trace) (ids []string) {
+	for _, r := range trace.Rules {
+		switch r.Failed {
+		case rules.ConditionWhen, rules.ConditionActor, rules.ConditionMode, rules.ConditionNone:
+			ids = append(ids, r.Rule)
+		}
 	}
-	return slices.ContainsFunc(trace.Rules, func(r rules.RuleTrace) bool {
-		return r.Failed == rules.ConditionWhen || r.Failed == rules.ConditionActor || r.Failed == rules.ConditionMode || r.Failed == rules.ConditionNone
-	})
+	return ids
 }

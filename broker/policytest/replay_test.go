@@ -65,7 +65,15 @@ func TestReplay(t *testing.T) {
 		{"the issuer is another", []string{"https://idp.acme.invalid", "https://other.invalid"}, record(), policytest.NewlyDenies, "", false},
 		{"the upstream has another name", []string{"name: acme", "name: acme2", "upstream: acme", "upstream: acme2"}, record(), policytest.AllowsOtherwise, "", false},
 		{"a condition on a protocol claim", []string{assertions, `{id: assertions, subject: {upstream: acme, when: claims.sub == "ada"}`}, record(), policytest.Same, "", false},
+		{"a condition on one that the token lacked", []string{assertions, `{id: assertions, subject: {upstream: acme, when: "!has(claims.nbf)"}`}, record(), policytest.Same, "", false},
+		{"a bound token, by its key", []string{"id: people", "id: persons"}, record(func(r *decision.Record) {
+			r.ProofKey = strings.Repeat("k", 43) // of a SHA-256
+			r.Subject.Claims["cnf"] = map[string]any{"jkt": r.ProofKey}
+		}), policytest.Same, "", false},
 		{"a condition on a claim that was not kept", []string{assertions, `{id: assertions, subject: {upstream: acme, when: claims.dept == "x"}`}, record(), policytest.CannotTell, "the new configuration reads claim dept, which the record lacks", false},
+		{"a condition of a rule behind", []string{"  - {id: bound,", "  - {id: last, subject: {upstream: acme, when: claims.dept == \"x\"}, requester: {clients: [gateway]}, grant: {audiences: [invoices]}}\n  - {id: bound,"}, record(), policytest.Same, "", false},
+		{"a condition of another's rule", []string{"{id: people, subject: {upstream: acme}", "{id: people, subject: {upstream: acme, when: claims.dept == \"x\"}"}, record(), policytest.Same, "", false},
+		{"a condition of a rule in front", []string{"  - {id: assertions,", "  - {id: first, subject: {upstream: acme, when: claims.dept == \"x\"}, requester: {clients: [gateway]}, grant: {audiences: [invoices]}}\n  - {id: assertions,"}, record(), policytest.CannotTell, "the new configuration reads claim dept, which the record lacks", false},
 		{"a condition on one that was", []string{assertions, `{id: assertions, subject: {upstream: acme, when: claims.n == 5.0}`}, record(), policytest.Same, "", false},
 		{"a condition that was never come to", []string{assertions, `{id: assertions, subject: {upstream: acme, when: claims.dept == "x"}`}, record(func(r *decision.Record) { r.Audiences = []string{"nowhere"} }, denied("invalid_target", "target")), policytest.Same, "", false},
 		{"a mapper on a claim that was not kept", []string{"audiences: [open-at-acme]", "audiences: [open-at-acme], mappers: [{kind: rename, from: dept, to: dept}]"}, record(), policytest.CannotTell, "the new configuration reads claim dept, which the record lacks", false},
@@ -78,11 +86,17 @@ func TestReplay(t *testing.T) {
 			r.Audiences, r.Rule = []string{"orders"}, "acting"
 			r.Actor = &decision.Token{Upstream: "cluster", Typ: "JWT", Claims: map[string]any{"iss": "https://cluster.invalid", "aud": "fedbroker", "sub": "web", "iat": at.Unix(), "exp": at.Add(time.Hour).Unix()}}
 		}), policytest.NewlyDenies, "", false},
+		{"an ID-JAG", []string{"wiki: abc", "wiki: xyz"}, record(func(r *decision.Record) {
+			r.ClientID, r.Audiences, r.Rule, r.SubjectType, r.TokenType = "wiki", []string{"https://other.example"}, "", oauth.TypeIDToken, oauth.TypeIDJAG
+			r.Subject = decision.Token{Own: true, Typ: "JWT", Claims: map[string]any{
+				"iss": "https://login.example.com", "aud": "wiki", "azp": "wiki", "sub": "acme|ada", "iat": at.Unix(), "exp": at.Add(time.Hour).Unix(), "origin_exp": at.Add(time.Hour).Unix(), "jti": "j",
+			}}
+		}), policytest.AllowsOtherwise, "", false},
 		{"a bound token of ours", []string{"bound_subject: accept", "bound_subject: refuse"}, record(func(r *decision.Record) {
-			r.Audiences, r.Rule, r.SubjectType, r.ProofKey = []string{"ledger"}, "bound", "", "k2"
+			r.Audiences, r.Rule, r.SubjectType, r.ProofKey = []string{"ledger"}, "bound", "", strings.Repeat("2", 43)
 			r.Subject = decision.Token{Own: true, Typ: "at+jwt", Claims: map[string]any{
 				"iss": "https://login.example.com", "aud": "gateway", "sub": "acme|ada", "client_id": "spa", "iat": at.Unix(), "exp": at.Add(time.Hour).Unix(), "origin_exp": at.Add(time.Hour).Unix(),
-				"jti": "j", "cnf": map[string]any{"jkt": "k1"},
+				"jti": "j", "cnf": map[string]any{"jkt": strings.Repeat("1", 43)},
 			}}
 		}), policytest.NewlyDenies, "", false},
 	} {

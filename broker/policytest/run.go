@@ -28,6 +28,8 @@ type Engine interface {
 	Token(ctx context.Context, clientID string, in oauth.TokenRequest) (policy.Authority, rules.Trace, error)
 	// Reads are the claims that rules and mappers read of an upstream's tokens, or of our own.
 	Reads(upstream string, own bool) expr.Members
+	// ReadsBy are those that mappers and the rules of these ids read.
+	ReadsBy(upstream string, own bool, ids []string) expr.Members
 }
 
 // Outcome is what came of an exchange.

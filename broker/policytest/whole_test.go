@@ -13,6 +13,7 @@ issuer: https://login.example.com
 upstreams:
   - {name: acme, kind: jwt, issuer: https://idp.acme.invalid, audiences: [open-at-acme]}
   - {name: cluster, kind: jwt, issuer: https://cluster.invalid, audiences: [fedbroker]}
+resource_servers: [{issuer: https://other.example, client_ids: {wiki: abc}, scopes: [read]}]
 clients:
   - {id: gateway, grant_types: [token-exchange, jwt-bearer, client_credentials], audiences: [gateway]}
   - {id: wiki, grant_types: [token-exchange]}
@@ -75,6 +76,8 @@ func TestRun_WholeExchange(t *testing.T) {
 		"an assertion for another":   `grant: jwt-bearer, subject: ada, claims: {aud: other}, requester: gateway, audiences: [invoices], expect: {decision: deny, reason: token_issuer, error: invalid_grant}`,
 		"an ID token":                `subject: ada, requester: wiki, audiences: [wiki], token_type: id_token, expect: {decision: allow, rule: people, audiences: [wiki], claims: {azp: wiki, scope: null}}`,
 		"an ID token as subject":     `subject: login, requester: wiki, audiences: [wiki], expect: {decision: deny, reason: token_class}`,
+		"an ID-JAG":                  `subject: login, requester: wiki, audiences: ["https://other.example"], scopes: [read], token_type: id_jag, expect: {decision: allow, sub: acme|ada, audiences: ["https://other.example"], claims: {client_id: abc}}`,
+		"an ID-JAG for another":      `subject: login, claims: {aud: gateway}, requester: wiki, audiences: ["https://other.example"], token_type: id_jag, expect: {decision: deny, reason: token_audience}`,
 		"a bound token, by its key":  `subject: key, dpop: true, requester: gateway, audiences: [invoices], expect: {decision: allow, rule: assertions, bound: true}`,
 		"a bound token without":      `subject: key, requester: gateway, audiences: [invoices], expect: {decision: deny, reason: confirmation}`,
 		"another's bound token":      `subject: hop, dpop: true, requester: gateway, audiences: [ledger], expect: {decision: allow, rule: bound, bound: true}`,

@@ -308,7 +308,7 @@ func (c *compiler) scopes(r *Rule, scopes []ScopeSpec) {
 				c.bad(fmt.Sprintf("%s.from[%d]", path, k), "want a scope name (RFC 6749 §3.3), got %q", from)
 			}
 		}
-		entry := Scope{Name: s.Name, From: s.From}
+		entry := Scope(s)
 		if len(entry.From) == 0 {
 			entry.From = []string{s.Name}
 		}

@@ -156,3 +156,16 @@ func TestP47_ReadsOwnIsWhatRulesReadOfOurTokens(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// An evaluation error means "does not apply", and the trace shows it.
+func TestP15_AnEvaluationErrorIsShownInTheTrace(t *testing.T) {
+	p := compile(t, ruleWith("subject", `subject: {upstream: acme, when: claims.dpt == "R&D"}`))
+	var tr Trace
+	if _, err := p.Decide(by(external(), client("gateway"), "orders"), &tr); err == nil {
+		t.Fatal("allowed")
+	}
+	got := tr.Rules[0]
+	if got.Failed != ConditionWhen || got.Err == nil || got.Saw != "claims.dpt: (absent)" || got.Wanted != `claims.dpt: "R&D"` || !strings.Contains(got.Change, "and there is dept") {
+		t.Errorf("got %+v", got)
+	}
+}

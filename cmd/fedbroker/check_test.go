@@ -80,6 +80,20 @@ func TestP19_CheckPrintsTheWordDelegation(t *testing.T) {
 	}
 }
 
+func TestServe_WarnsAsCheckDoes(t *testing.T) {
+	dir := configFolder(t)
+	text := testConfig + `upstreams: [{name: ci, kind: jwt, issuer: "https://ci.invalid", audiences: [fedbroker]}]
+exchange: [{id: ci, subject: {upstream: ci, when: 'claims.sub.startsWith("repo:acme")'}, requester: {anonymous: true}, grant: {audiences: [orders]}}]
+`
+	if err := os.WriteFile(filepath.Join(dir, "fedbroker.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := mustStart(t, dir)
+	if log := s.log(); !strings.Contains(log, `"path":"exchange[0].subject.when"`) || !strings.Contains(log, "repo:acme-evil/x:ref:refs/heads/main") {
+		t.Errorf("want the witness among the warnings, got %s", log)
+	}
+}
+
 func TestP45_RecordsWithoutTheirKeyAreExit2NamingTheID(t *testing.T) {
 	sealed, err := store.ParseSealKey(testSealKey)
 	if err != nil {

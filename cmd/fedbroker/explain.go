@@ -30,8 +30,8 @@ func (a *app) explain() *cobra.Command {
 it, what each mapper changed, how each rule fared, what the first condition that it fails saw and wanted, which rule came
 nearest, and the smallest change that would have admitted the request.
 
-With --subject-token it judges by the configuration file and opens no store, unless the token is one of our own: then the
-server is asked, which knows our keys, or the store is opened when none runs. With --decision it asks the server, or opens
+With --subject-token it judges by the configuration file and opens no store, unless the token is one of our own, or --keys is
+cache: then the server is asked, which has the keys, or the store is opened when none runs. With --decision it asks the server, or opens
 the store, for a decision of the last audit.trace_ttl, by the id that the caller was given. Nobody is authenticated, nothing
 is issued, spent or revoked, and no token is printed.
 
@@ -66,12 +66,9 @@ func (a *app) answer(ctx context.Context, q explainer.Question) error {
 	if q.Export != "" {
 		return a.withExplainer(ctx, func(x admin.Explainer) error { return a.export(ctx, x, q.Export) })
 	}
-	if q.Decision != "" || q.Own(c.Issuer) {
+	if q.NeedsState(c.Issuer) {
 		return a.withExplainer(ctx, func(x admin.Explainer) error {
 			e, err := x.Explain(ctx, q.Request)
-			if errors.Is(err, decision.ErrNone) {
-				return fmt.Errorf("%w: it is older than audit.trace_ttl, or there were too many", err)
-			}
 			if err != nil {
 				return err
 			}

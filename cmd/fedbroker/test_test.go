@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,8 +54,9 @@ func TestTest_DocumentationHolds(t *testing.T) {
 	_, section, _ := strings.Cut(string(doc), "## Testing the policy")
 	_, fixtures, _ := strings.Cut(section, "```yaml\n")
 	fixtures, rest, found := strings.Cut(fixtures, "```\n")
-	_, failure, _ := strings.Cut(rest, "```\n")
+	_, failure, _ := strings.Cut(rest, "```\nFAIL ")
 	failure, _, ended := strings.Cut(failure, "```\n")
+	failure = "FAIL " + failure
 	if !found || !ended {
 		t.Fatal("the section has no fixtures, or no failure")
 	}
@@ -71,6 +73,59 @@ func TestTest_DocumentationHolds(t *testing.T) {
 	write(strings.NewReplacer("staff alone reads nothing", "staff alone reads orders", "decision: deny, reason: condition, rule: partner-orders, condition: when", "decision: allow, rule: partner-orders").Replace(fixtures))
 	if code, out, errOut := inProcess(t, "test"); code != exitFailed || !strings.HasPrefix(out, failure) || !strings.Contains(out, "1 of 2 tests passed") {
 		t.Errorf("want the documented failure, got exit code %d: %s%s", code, out, errOut)
+	}
+}
+
+// So are those with actors.
+func TestTest_DocumentedActorsHold(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(doc), "A subject may also say `id_token: true`")
+	_, fixtures, _ := strings.Cut(section, "```yaml\n")
+	fixtures, _, found := strings.Cut(fixtures, "```\n")
+	if !found {
+		t.Fatal("there are no fixtures")
+	}
+	const config = `issuer: https://login.example.com
+seal: {key_file: seal.key}
+upstreams: [{name: acme, kind: jwt, issuer: https://idp.acme.example, audiences: [gateway-at-acme]}]
+clients: [{id: gateway, secret_file: batch.secret, grant_types: [token-exchange, client_credentials], audiences: [gateway]}]
+exchange: [{id: partner-invoices, subject: {upstream: acme}, requester: {clients: [gateway]}, actor: {required: true}, grant: {audiences: [invoices]}}]
+`
+	t.Chdir(filepath.Dir(withConfig(t, config)))
+	if err := os.WriteFile("fedbroker.test.yaml", []byte(fixtures), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errOut := inProcess(t, "test"); code != exitDone || out != "fedbroker.test.yaml: 2 of 2 tests passed\n" {
+		t.Errorf("want both to pass, got exit code %d: %s%s", code, out, errOut)
+	}
+}
+
+// Every witness that the documentation names is what check says.
+func TestCheck_DocumentedWitnessesHold(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for condition, witness := range map[string]string{
+		`claims.host.endsWith("acme.example")`:          "evilacme.example",
+		`claims.sub.endsWith(":ref:refs/heads/main")`:   "repo:evil/x:ref:refs/heads/main",
+		`claims.sub.contains("acme/api")`:               "repo:evil/acme/api-evil",
+		`claims.sub.matches("^(repo:acme/.*)$")`:        "repo:acme/x:pull_request",
+		`claims.host.matches("^(idp.acme\\.example)$")`: "idpxacme.example",
+		`claims.sub.startsWith("repo:acme")`:            "repo:acme-evil/x:ref:refs/heads/main",
+	} {
+		_, written, _ := strings.Cut(condition, ".")
+		_, written, _ = strings.Cut(written, ".")
+		if !strings.Contains(string(doc), "`"+written+"` | `"+witness) && !strings.Contains(string(doc), `also admits "`+witness+`"`) {
+			t.Errorf("%s is not documented to admit %s", written, witness)
+		}
+		config := strings.Replace(documented, `'"acme:orders" in principal.groups'`, "'"+condition+"'", 1)
+		if code, out, errOut := inProcess(t, "check", "--config", withConfig(t, config)); code != exitDone || !strings.Contains(out, fmt.Sprintf("%q also admits %q", condition, witness)) {
+			t.Errorf("%s: want %s, got exit code %d: %s%s", condition, witness, code, out, errOut)
+		}
 	}
 }
 

@@ -70,6 +70,10 @@ func TestExplain(t *testing.T) {
 			"claims.ref == \"a\" | claims.ref | \"refs/heads/dev\" | \"a\" or\nclaims.ref == \"b\" | claims.ref | \"refs/heads/dev\" | \"b\" or"},
 		{`claims.owner == "9" && (claims.ref == "a" || claims.flag)`,
 			"claims.owner == \"9\" | claims.owner | \"123\" | \"9\"\nclaims.ref == \"a\" | claims.ref | \"refs/heads/dev\" | \"a\" or\nclaims.flag |  | false | true or"},
+		{`!(claims.n == 5 && claims.owner == "123")`, // one of them is enough
+			"claims.n == 5 | claims.n | 5 | other than 5 or\nclaims.owner == \"123\" | claims.owner | \"123\" | other than \"123\" or"},
+		{`!(claims.n == 5 || claims.owner == "123")`, // both are needed
+			"claims.n == 5 | claims.n | 5 | other than 5\nclaims.owner == \"123\" | claims.owner | \"123\" | other than \"123\""},
 		{`claims.flag ? claims.n == 5 : claims.n == 6`, `claims.n == 6 | claims.n | 5 | 6`},
 		{`claims.groups.exists(g, g == "admin")`, `claims.groups.exists(g, g == "admin") | claims.groups | ["eng", "ops"] | to satisfy claims.groups.exists(g, g == "admin")`},
 		{`claims.group.exists(g, g == "admin")`, `claims.group.exists(g, g == "admin") | claims.group | (absent) | to satisfy claims.group.exists(g, g == "admin") ~groups`},
@@ -170,5 +174,20 @@ func TestExplain_AgreesWithHoldsOnEveryCombination(t *testing.T) {
 	}
 	if n != len(atoms)*len(atoms)*6 {
 		t.Errorf("%d combinations", n)
+	}
+}
+
+// An address that is not verified is absent in what is explained, too, and the name beside it is not told as if it were there.
+func TestP29_ExplainHidesWhatIsNotVerified(t *testing.T) {
+	p := compile(t, `claims.emal == "a@b.example" || claims == {}`, expr.Options{})
+	in := expr.Input{Claims: map[string]any{"sub": "alice", "email": "a@b.example"}}
+	for _, f := range p.Explain(activation(t, in)) {
+		if f.Nearest == "email" || strings.Contains(f.Saw, "a@b.example") {
+			t.Errorf("got %+v", f)
+		}
+	}
+	in.Claims["email_verified"] = true
+	if f := p.Explain(activation(t, in)); f[0].Nearest != "email" || !strings.Contains(f[1].Saw, "a@b.example") {
+		t.Errorf("verified: got %+v", f)
 	}
 }

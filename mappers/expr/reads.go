@@ -26,6 +26,13 @@ func (m Members) Has(name string) bool {
 	return m.All || listed
 }
 
+// With is what either of two reads.
+func (m Members) With(o Members) Members {
+	names := slices.Concat(m.Names, o.Names)
+	slices.Sort(names)
+	return Members{All: m.All || o.All, Names: slices.Compact(names)}
+}
+
 func (m *Members) add(name string) {
 	if i, listed := slices.BinarySearch(m.Names, name); !listed {
 		m.Names = slices.Insert(m.Names, i, name)

@@ -71,6 +71,19 @@ export async function exchangeCurl(port) {
       assert.deepEqual([active, sub, client, scope], [true, 'acme|ada', 'gateway', 'orders.read']))
     await holds('revoked', 'nothing is said of it', (answer) => assert.deepEqual(answer, { active: false }))
     await holds('revoked with it', 'nor of what came of it', (answer) => assert.deepEqual(answer, { active: false }))
+    await step('docs/dpop.md: the token request by hand is told to carry a nonce, and with it gets a token that is bound to its key', async () => {
+      const document = readFileSync(new URL('../../../docs/dpop.md', import.meta.url), 'utf8')
+      const [, block] = /```sh\n([^]*?)```/.exec(document)
+      const again = `nonce=$(curl -si "$issuer/token" -u gateway:"$SECRET" -d grant_type=client_credentials -H "DPoP: $(proof POST "$issuer/token")" |
+        tr -d '\\r' | sed -n 's/^[Dd][Pp]o[Pp]-[Nn]once: //p')
+        curl -s "$issuer/token" -u gateway:"$SECRET" -d grant_type=client_credentials -H "DPoP: $(proof POST "$issuer/token" ",\\"nonce\\":\\"$nonce\\"")"`
+      const { stdout } = await example.shell(`${block}\n${again}`, { SECRET: gateway })
+      assert.match(stdout, /^HTTP\/[^]*"use_dpop_nonce"/)
+      const answer = JSON.parse(stdout.slice(stdout.lastIndexOf('{')))
+      const claims = await verified(keep(answer.access_token), orders)
+      assert.equal(answer.token_type, 'DPoP')
+      assert.match(claims.cnf.jkt, /^[A-Za-z0-9_-]{43}$/)
+    })
     await step('examples/exchange-curl: the decision id of the denial shows an operator the rule, and what is beyond it', async () => {
       const stdout = await until('the decision', async () => { // it is kept off the path of the answer
         const told = await example.operator('explain', '--decision', answers.denial.decision_id)

@@ -29,8 +29,9 @@ type fakeExplainer struct {
 func explanation() explain.Explanation {
 	return explain.Explanation{
 		DecisionID: "d1", At: time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC), Grant: "token-exchange",
-		Subject: &explain.Token{Class: "jwt", Claims: decision.Claims{"whole": 1.0, "big": uint64(1 << 63), "n": int64(5)}},
-		Steps:   []explain.Step{}, Rules: []explain.Rule{{ID: "r", Path: "exchange[0]", Kind: explain.Impersonation}}, Outcome: explain.Outcome{Decision: explain.Allow, Rule: "r"},
+		Subject: &explain.Token{Class: "jwt", Claims: decision.Claims{"whole": 1.0, "big": uint64(1 << 63), "n": int64(5)},
+			Mapping: []explain.Mapping{{Step: "mappers[0]", Kind: "set", Changes: []explain.Change{{Claim: "n", After: int64(9007199254740993)}}}}},
+		Steps: []explain.Step{}, Rules: []explain.Rule{{ID: "r", Path: "exchange[0]", Kind: explain.Impersonation}}, Outcome: explain.Outcome{Decision: explain.Allow, Rule: "r"},
 	}
 }
 
@@ -103,7 +104,7 @@ func TestExplain_BodiesAreStrict(t *testing.T) {
 		`{"decision_id":"d"}`:                                      http.StatusOK,
 		`{"decision_id":"d","decision_id":"e"}`:                    http.StatusBadRequest,
 		`{"Decision_ID":"d"}`:                                      http.StatusBadRequest,
-		`{"decision_id":"d","proof":{"key":"k"}}`:                  http.StatusBadRequest, // a proof is never taken on somebody's word
+		`{"decision_id":"d","proof":{"Key":"k"}}`:                  http.StatusBadRequest, // a proof is never taken on somebody's word
 		`{"subject_token":"` + strings.Repeat("x", maxBody) + `"}`: http.StatusBadRequest,
 	} {
 		if status, answer, _ := p.do(t, ask{method: http.MethodPost, path: pathExplain, body: body, header: bearer(operatorToken)}); status != want {
@@ -127,7 +128,7 @@ func TestExplain_Errors(t *testing.T) {
 		body   string
 	}{
 		{&explain.UsageError{Text: "want a subject token"}, http.StatusUnprocessableEntity, `{"error":"refused","detail":"want a subject token"}`},
-		{fmt.Errorf("decision d: %w", decision.ErrNone), http.StatusUnprocessableEntity, `{"error":"refused","detail":"decision d: no such decision is kept"}`},
+		{fmt.Errorf("decision d: %w", decision.ErrNone), http.StatusUnprocessableEntity, `{"error":"refused","detail":"decision d: ` + decision.ErrNone.Error() + `"}`},
 		{errors.New("the store is on fire"), http.StatusInternalServerError, `{"error":"internal"}`},
 	} {
 		x.fail = c.fail
@@ -148,7 +149,12 @@ func TestClient_Explain(t *testing.T) {
 	}
 	defer c.Close()
 	r := explain.Request{Requester: "c", SubjectToken: "t", Audiences: []string{"a"}, At: time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)}
-	if e, err := c.Explain(t.Context(), r); err != nil || !reflect.DeepEqual(e, explanation()) || !reflect.DeepEqual(x.asked, []explain.Request{r}) {
+	e, err := c.Explain(t.Context(), r)
+	if got := fmt.Sprint(e.Subject.Mapping[0].Changes[0].After); got != "9007199254740993" { // no float64 holds it
+		t.Errorf("a claim that a mapper made: got %s", got)
+	}
+	e.Subject.Mapping = explanation().Subject.Mapping
+	if err != nil || !reflect.DeepEqual(e, explanation()) || !reflect.DeepEqual(x.asked, []explain.Request{r}) {
 		t.Errorf("got %+v, %v, asked %d", e, err, len(x.asked))
 	}
 	all, err := c.Decisions(t.Context(), "d1")

@@ -17,13 +17,14 @@ import (
 // Where the keys of upstreams come from.
 const (
 	KeysNetwork = "network"
-	KeysFile    = "file"
+	KeysFile    = "file"  // only those of jwks_file
+	KeysCache   = "cache" // a broker's: of the server that runs, or the last good ones of the store
 )
 
 // Question is what the command line asks.
 type Question struct {
 	Request  explain.Request
-	Keys     string // KeysNetwork or KeysFile
+	Keys     string // KeysNetwork, KeysFile or KeysCache
 	Decision string // id
 	Export   string // FILE, - for standard output
 
@@ -46,7 +47,8 @@ func (q *Question) Flags(cmd *cobra.Command) {
 	flags.StringVar(&r.ActorTokenType, "actor-token-type", "", "the `TYPE` that the actor token is declared as [what it is]")
 	flags.StringVar(&r.Grant, "grant", "", "the `GRANT`: token-exchange or jwt-bearer [token-exchange]")
 	flags.StringVar(&q.at, "at", "", "the `TIME` that it is judged for, such as 2006-01-02T15:04:05Z [now]")
-	flags.StringVar(&q.Keys, "keys", KeysNetwork, "`WHERE` upstreams' keys come from: network, or file, which takes only those of jwks_file")
+	flags.StringVar(&q.Keys, "keys", KeysNetwork, "`WHERE` upstreams' keys come from: network, file (only those of jwks_file) or cache (the server's, or the store's)")
+	flags.BoolVar(&r.DPoP, "dpop", false, "take it that a DPoP proof by the key that the subject token is bound to came along")
 	flags.StringVar(&q.Decision, "decision", "", "the `ID` of a decision that was taken")
 	flags.StringVar(&q.Export, "export", "", "write all decisions that are kept to `FILE`, - for standard output, one line of JSON each")
 }
@@ -67,8 +69,8 @@ func (q *Question) Read(in io.Reader, now time.Time) error {
 	switch {
 	case asked != 1:
 		return misused("want one of --subject-token, --decision and --export")
-	case q.Keys != KeysNetwork && q.Keys != KeysFile:
-		return misused("--keys: want %s or %s, got %q", KeysNetwork, KeysFile, q.Keys)
+	case q.Keys != KeysNetwork && q.Keys != KeysFile && q.Keys != KeysCache:
+		return misused("--keys: want %s, %s or %s, got %q", KeysNetwork, KeysFile, KeysCache, q.Keys)
 	case q.subject == "-" && q.actor == "-":
 		return misused("--actor-token: want a file, since standard input holds the subject token")
 	}
@@ -113,8 +115,11 @@ func read(in io.Reader, name string) (token string, err error) {
 	return token, nil
 }
 
-// Own tells whether the question is about a token of ours, which only our own keys can open.
-func (q *Question) Own(issuer string) bool {
+// NeedsState tells whether only a broker's state can answer: its decisions, its cache of keys, or, of a token of ours, its own keys.
+func (q *Question) NeedsState(issuer string) bool {
+	if q.Decision != "" || q.Keys == KeysCache {
+		return true
+	}
 	for _, raw := range []string{q.Request.SubjectToken, q.Request.ActorToken} {
 		if t, err := jose.Parse(raw); err == nil && t.UnverifiedIssuer() == issuer {
 			return true
