@@ -34,6 +34,7 @@ import (
 	"fedbroker/broker/token"
 	"fedbroker/store"
 	"fedbroker/store/journal"
+	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
 )
 
@@ -110,7 +111,7 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.KeyFetch})
+	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.KeyFetch, Alarm: b.record.KeyAlarm})
 	var problems []string
 	s := compile(o.Config, parts{keys: b.keys, spend: b.spend, now: o.Now, revoked: late{b}}, func(path, format string, args ...any) {
 		problems = append(problems, path+": "+fmt.Sprintf(format, args...))
@@ -172,7 +173,8 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 	}
 	b.operator = operator.New(operator.Options{
 		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Sessions: b.sessions, Record: b.record, Now: o.Now,
-		Issuers: func() map[string]string { return b.snap.Load().upstreams.Issuers() },
+		Issuers:   func() map[string]string { return b.snap.Load().upstreams.Issuers() },
+		Upstreams: func() *upstreams.Set { return b.snap.Load().upstreams }, UpstreamKeys: b.keys,
 		Lineage: b.lineage(o), Keep: max(*c.Tokens.RefreshTTL, *c.Sessions.TTL),
 	})
 	return nil

@@ -81,6 +81,7 @@ var rungs = map[string]int{
 	"cmd/fedbroker/demo":      7,
 	"cmd/fedbroker/explainer": 7,
 	"cmd/fedbroker/drawing":   7,
+	"cmd/fedbroker/upkeep":    7,
 	"cmd/fedbroker/trial":     7,
 	"cmd/fedbroker/demo/app":  7,
 }

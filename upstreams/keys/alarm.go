@@ -37,12 +37,16 @@ const classIssuer = "issuer"
 type alarms struct {
 	mu     sync.Mutex // held while a change is told, so that raising and clearing are told in order
 	raised map[Alarm]bool
+	silent bool // the upstream is gone; a fetch of it may still end
 }
 
 // judge raises and clears the alarms of an upstream. e.mu is not held.
 func (c *Cache) judge(e *entry) {
 	e.alarms.mu.Lock()
 	defer e.alarms.mu.Unlock()
+	if e.alarms.silent {
+		return
+	}
 	want := e.alarming(c.now())
 	for _, a := range Alarms() {
 		if want[a] == e.alarms.raised[a] {
@@ -53,6 +57,19 @@ func (c *Cache) judge(e *entry) {
 		}
 		e.alarms.raised[a] = want[a]
 		c.alarm(AlarmChange{Upstream: e.name, Alarm: a, Raised: want[a]})
+	}
+}
+
+// silence clears the alarms of an upstream that goes.
+func (c *Cache) silence(e *entry) {
+	e.alarms.mu.Lock()
+	defer e.alarms.mu.Unlock()
+	e.alarms.silent = true
+	for _, a := range Alarms() {
+		if e.alarms.raised[a] {
+			e.alarms.raised[a] = false
+			c.alarm(AlarmChange{Upstream: e.name, Alarm: a})
+		}
 	}
 }
 

@@ -165,6 +165,9 @@ func (c *Cache) Forget(upstream string) {
 }
 
 func (c *Cache) forget(upstream string) {
+	if e := c.find(upstream); e != nil {
+		c.silence(e)
+	}
 	c.learned.Remove(upstream)
 	known := maps.Clone(*c.configured.Load())
 	delete(known, upstream)
