@@ -35,6 +35,7 @@ const (
 	KindUpstreamRefresh Kind = "upstream_refresh" // an upstream's keys fetched for an operator
 	KindUpstreamKeys    Kind = "upstream_keys"    // an upstream's key set has changed; the target is the head of its history
 	KindUpstreamAlarm   Kind = "upstream_alarm"   // what an operator must know of an upstream before tokens are refused
+	KindConfigReload    Kind = "config_reload"    // a new configuration applied, or refused and the one before kept
 )
 
 // Outcome is how it ended.
@@ -181,6 +182,8 @@ func (e *Event) Message() string {
 		return "upstream keys changed"
 	case KindUpstreamAlarm:
 		return "upstream alarm"
+	case KindConfigReload:
+		return "configuration reload"
 	default:
 		return "operator act"
 	}

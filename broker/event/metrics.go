@@ -33,6 +33,7 @@ const (
 	nameKeyFetchSeconds    = "fedbroker_upstream_key_fetch_seconds"     // upstream, outcome
 	nameUpstreamAlarm      = "fedbroker_upstream_alarm_bool"            // upstream, alarm; gauge
 	nameKeyChanges         = "fedbroker_upstream_key_changes_total"     // upstream, change: added, removed, changed
+	nameReloads            = "fedbroker_config_reloads_total"           // outcome: done, error
 	nameUpstreamReady      = "fedbroker_upstream_ready_bool"            // upstream; gauge
 	namePartReady          = "fedbroker_broker_part_ready_bool"         // part; gauge
 	nameJournalSeconds     = "fedbroker_journal_append_seconds"         // outcome
@@ -62,7 +63,7 @@ type Metrics struct {
 	httpSeconds, keyFetch, journal, sweep     *prometheus.HistogramVec
 	panics, journalLost, decisionsLost, swept prometheus.Counter
 	upstreamReady, upstreamAlarm, partReady   *prometheus.GaugeVec
-	keyChanges                                *prometheus.CounterVec
+	keyChanges, reloads                       *prometheus.CounterVec
 }
 
 // NewMetrics is a registry with all of the broker's metrics, and the Go runtime's and the process's own.
@@ -94,7 +95,8 @@ func NewMetrics() *Metrics {
 	m.upstreamReady = m.gauges(nameUpstreamReady, "1 if tokens of the upstream can be verified now.", "upstream")
 	m.upstreamAlarm = m.gauges(nameUpstreamAlarm, "1 while an alarm about an upstream is raised.", "upstream", "alarm")
 	m.keyChanges = m.counters(nameKeyChanges, "Changes of upstreams' key sets.", "upstream", "change")
-	m.partReady = m.gauges(namePartReady, "1 if the part of the broker works now: engine, journal, revocations, signing_keys.", "part")
+	m.reloads = m.counters(nameReloads, "Configurations applied at run time (done), or refused and the one before kept (error).", "outcome")
+	m.partReady = m.gauges(namePartReady, "1 if the part of the broker works now: engine, journal, revocations, signing_keys, configuration.", "part")
 	return m
 }
 
@@ -154,6 +156,8 @@ func (m *Metrics) Observe(e *Event) {
 	case KindUserInfo:
 		m.userInfos.WithLabelValues(code).Inc()
 	case KindUpstreamKeys: // counted by change
+	case KindConfigReload:
+		m.reloads.WithLabelValues(string(e.Outcome)).Inc()
 	case KindUpstreamAlarm:
 		m.upstreamAlarm.WithLabelValues(e.Upstream, e.Target.ID).Set(truth(e.Outcome == OutcomeRaised))
 	case KindRevocation:
@@ -215,6 +219,9 @@ func (m *Metrics) KeyChange(upstream, change string) {
 func (m *Metrics) Upstream(name string, ready bool) {
 	m.upstreamReady.WithLabelValues(name).Set(truth(ready))
 }
+
+// ForgetUpstream drops the gauge of an upstream that is configured no more.
+func (m *Metrics) ForgetUpstream(name string) { m.upstreamReady.DeleteLabelValues(name) }
 
 // Part says whether a part of the broker works now.
 func (m *Metrics) Part(name string, ready bool) {

@@ -70,6 +70,7 @@ var rungs = map[string]int{
 	"broker/login":         4,
 	"broker/userinfo":      4,
 	"broker/operator":      4,
+	"broker/snapshot":      4,
 	"broker":               5,
 	"broker/web":           6,
 	"broker/web/admin":     6,
