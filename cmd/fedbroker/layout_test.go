@@ -79,6 +79,8 @@ var rungs = map[string]int{
 	"cmd/fedbroker":        7,
 	"cmd/fedbroker/config": 7,
 
+	"cmd/fedbroker/config/strict": 7,
+
 	"cmd/fedbroker/demo":      7,
 	"cmd/fedbroker/explainer": 7,
 	"cmd/fedbroker/drawing":   7,
