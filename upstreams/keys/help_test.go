@@ -58,7 +58,10 @@ func (i *idp) fetch(ctx context.Context) (keys.Fetched, error) {
 	i.fetches++
 	set, err, gate, fresh := i.set, i.err, i.gate, i.fresh
 	i.mu.Unlock()
-	i.begun <- struct{}{}
+	select {
+	case i.begun <- struct{}{}:
+	default: // nobody reads that many
+	}
 	if gate != nil {
 		select {
 		case <-gate:

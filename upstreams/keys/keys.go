@@ -37,7 +37,7 @@ const (
 // Upstream says where the keys of one upstream come from.
 type Upstream struct {
 	Issuer   string        // as configured
-	JWKSURI  string        // as configured; empty where discovery finds it
+	JWKSURI  string        // as configured, of a Static one the file; empty where discovery finds it
 	Source   Source        // required
 	MaxStale time.Duration // how long keys serve after an upstream last confirmed them [24h]
 	Static   bool          // a file of ours: looked at often, never persisted
