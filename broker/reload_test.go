@@ -160,7 +160,10 @@ func TestReload_WhatStateStandsOnTakesARestart(t *testing.T) {
 		"leeway":               func(c *broker.Config) { c.Leeway = ptr(time.Second) },
 		"revocation_max_stale": func(c *broker.Config) { c.RevocationMaxStale = ptr(5 * time.Second) },
 		"dpop":                 func(c *broker.Config) { c.DPoP.RequireNonce = true },
-		"exchange (a token":    func(c *broker.Config) { c.Exchange[0].Grant = ptr(*c.Exchange[0].Grant); c.Exchange[0].Grant.TTL = ptr(time.Hour) },
+		"exchange (a token": func(c *broker.Config) {
+			c.Exchange[0].Grant = ptr(*c.Exchange[0].Grant)
+			c.Exchange[0].Grant.TTL = ptr(time.Hour)
+		},
 	} {
 		t.Run(key, func(t *testing.T) {
 			b := open(t, options(t, config()))

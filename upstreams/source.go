@@ -42,7 +42,7 @@ func bearer(s Spec) func() (string, error) {
 func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery) keys.Upstream {
 	u := keys.Upstream{Issuer: s.Issuer, JWKSURI: s.JWKSURI, MaxStale: *s.MaxStale}
 	if s.JWKSFile != "" {
-		u.Static, u.Source = true, keys.FileSource(s.JWKSFile)
+		u.Static, u.JWKSURI, u.Source = true, s.JWKSFile, keys.FileSource(s.JWKSFile)
 		return u
 	}
 	u.Source = source{
