@@ -316,3 +316,23 @@ func TestP44_AFetchUnderWayKeepsAPinMadeMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+func TestP44_AShorterMaxStaleShortensPins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIDP("k1")
+		c := newCache(keys.Options{})
+		u := acme(i)
+		u.MaxStale = 48 * time.Hour
+		c.Register("acme", u)
+		want(t, c, "k1", nil)
+		i.down()
+		time.Sleep(40 * time.Hour)
+		pin(t, c, "k1", 72*time.Hour)
+		u.MaxStale = time.Hour
+		c.Register("acme", u)
+		time.Sleep(33*time.Hour - time.Second) // 73 hours after the confirmation
+		want(t, c, "k1", nil)
+		time.Sleep(2 * time.Second)
+		want(t, c, "k1", keys.ErrUnavailable)
+	})
+}
