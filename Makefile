@@ -7,7 +7,7 @@ CRASH   ?= 200
 CASES   ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check lint race fuzz crash static properties interop bench schema clean
+.PHONY: help build demo test check lint race fuzz crash static properties interop gameday bench schema clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ check: lint race static crash fuzz properties ## what CI runs beside test: lint,
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l broker cmd examples mappers store upstreams)" || { gofmt -l broker cmd examples mappers store upstreams; echo "gofmt: the files above want formatting"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags interop ./cmd/...
+	$(GO) vet -tags interop,gameday ./cmd/...
 	$(GO) tool staticcheck ./...
 
 race: ## every test under the race detector
@@ -47,6 +47,9 @@ properties: ## CASES=10000 random policies, requests and chains: authority never
 
 interop: build ## real IdPs and real clients that no one here wrote
 	.ci/interop/run
+
+gameday: ## a minute of rotations, withdrawals, an outage, two crashes and 100,000 forged tokens (not in CI)
+	$(GO) test -tags gameday -count=1 -timeout 3m -run '^TestGameDay$$' -v ./cmd/fedbroker
 
 bench: build ## ratios of bare crypto to whole, memory, start-up (not in CI); docs/PERFORMANCE.md
 	@GO='$(GO)' .ci/bench

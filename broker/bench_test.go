@@ -58,9 +58,10 @@ func BenchmarkClientCredentials(b *testing.B) {
 type benchHouse struct {
 	idp    *upstreamtest.IdP
 	broker *broker.Broker
+	config broker.Config
 }
 
-func newBenchHouse(b *testing.B) *benchHouse {
+func newBenchHouse(b testing.TB) *benchHouse {
 	b.Helper()
 	h := &benchHouse{idp: upstreamtest.Must(upstreamtest.Options{})}
 	b.Cleanup(h.idp.Close)
@@ -71,12 +72,12 @@ func newBenchHouse(b *testing.B) *benchHouse {
 		{Kind: "set", Claim: "tenant", Value: "acme"},
 	}
 	c.Exchange[0].Subject.When = `"acme:orders" in principal.groups`
-	h.broker = running(b, options(b, c))
+	h.broker, h.config = running(b, options(b, c)), c
 	return h
 }
 
 // running is a broker with a journal on disk, all its loops running.
-func running(b *testing.B, o broker.Options) *broker.Broker {
+func running(b testing.TB, o broker.Options) *broker.Broker {
 	b.Helper()
 	lines, err := journal.Open(journal.Options{Dir: b.TempDir()})
 	if err != nil {

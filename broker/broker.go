@@ -31,9 +31,11 @@ import (
 	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
+	"fedbroker/broker/snapshot"
 	"fedbroker/broker/token"
 	"fedbroker/store"
 	"fedbroker/store/journal"
+	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
 )
 
@@ -62,8 +64,10 @@ type PinError = pin.Error
 // Broker is a running broker. Its methods are safe for concurrent use.
 type Broker struct {
 	engine    store.Engine
+	sealing   store.Sealing
 	now       func() time.Time
-	snap      atomic.Pointer[snapshot]
+	snap      atomic.Pointer[served]
+	reloads   reloads
 	keys      *keys.Cache // of upstreams
 	keyring   *keyring.Keyring
 	revoked   *revoke.Set
@@ -93,7 +97,7 @@ func New(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.pins.Hold(ctx, b.snap.Load().upstreams.Issuers()); err != nil {
+	if err := b.pins.Hold(ctx, b.snap.Load().Upstreams.Issuers()); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -105,26 +109,24 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{engine: o.Engine, tried: newTried(), now: o.Now, spend: revoke.NewSpender(o.Engine), record: record.Recorder{Journal: o.Journal, Subjects: o.Subjects, Log: o.Logger, Metrics: o.Metrics, Now: o.Now}}
+	b := &Broker{engine: o.Engine, sealing: o.Sealing, tried: newTried(), now: o.Now, spend: revoke.NewSpender(o.Engine), record: record.Recorder{Journal: o.Journal, Subjects: o.Subjects, Log: o.Logger, Metrics: o.Metrics, Now: o.Now}}
 	saved, err := keystore.New(o.Engine)
 	if err != nil {
 		return nil, err
 	}
-	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.KeyFetch})
-	var problems []string
-	s := compile(o.Config, parts{keys: b.keys, spend: b.spend, now: o.Now, revoked: late{b}}, func(path, format string, args ...any) {
-		problems = append(problems, path+": "+fmt.Sprintf(format, args...))
-	}, orSilent(nil))
-	if len(problems) > 0 {
-		return nil, &ConfigError{Problems: problems}
+	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.KeyFetch, Alarm: b.record.KeyAlarm})
+	s, err := b.compile(o.Config, b.parts(nil))
+	if err != nil {
+		return nil, err
 	}
 	if err := b.openState(ctx, o, s); err != nil {
 		return nil, err
 	}
-	if err := b.complete(s, o); err != nil {
+	now := &served{Snapshot: s}
+	if err := b.complete(now); err != nil {
 		return nil, err
 	}
-	b.snap.Store(s)
+	b.snap.Store(now)
 	return b, nil
 }
 
@@ -134,15 +136,16 @@ type late struct{ b *Broker }
 func (l late) Check(f revoke.Facts, issued time.Time) error { return l.b.revoked.Check(f, issued) }
 
 // openState reads what the engine keeps: revocations and signing keys, both before anything can be answered (P26).
-func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err error) {
-	c := s.config
+func (b *Broker) openState(ctx context.Context, o Options, s *snapshot.Snapshot) (err error) {
+	c := s.Config
 	b.revoked, err = revoke.Open(ctx, revoke.Options{Engine: o.Engine, Now: o.Now, MaxStale: *c.RevocationMaxStale})
 	if err != nil {
 		return fmt.Errorf("revocations: %w", err)
 	}
 	o.Metrics.Revocations(b.revoked.Len)
+	b.reloads.longest = max(s.Policy.Longest(), *c.Tokens.IDTTL)
 	b.keyring, err = keyring.Open(ctx, keyring.Options{
-		Engine: o.Engine, Sealing: o.Sealing, Now: o.Now, Algorithms: c.Signing.Algorithms, RotateEvery: *c.Signing.RotateEvery, Longest: max(s.policy.Longest(), *c.Tokens.IDTTL), KeepRetired: *c.Sessions.TTL,
+		Engine: o.Engine, Sealing: o.Sealing, Now: o.Now, Algorithms: c.Signing.Algorithms, RotateEvery: *c.Signing.RotateEvery, Longest: b.reloads.longest, KeepRetired: *c.Sessions.TTL,
 		Revoke: func(ctx context.Context, kid string, keepUntil time.Time) error {
 			return b.revoked.Revoke(ctx, revoke.KindKey, kid, time.Time{}, keepUntil)
 		},
@@ -172,7 +175,8 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot) (err err
 	}
 	b.operator = operator.New(operator.Options{
 		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Sessions: b.sessions, Record: b.record, Now: o.Now,
-		Issuers: func() map[string]string { return b.snap.Load().upstreams.Issuers() },
+		Issuers:   func() map[string]string { return b.snap.Load().Upstreams.Issuers() },
+		Upstreams: func() *upstreams.Set { return b.snap.Load().Upstreams }, UpstreamKeys: b.keys,
 		Lineage: b.lineage(o), Keep: max(*c.Tokens.RefreshTTL, *c.Sessions.TTL),
 	})
 	return nil
@@ -202,7 +206,7 @@ func (o Options) withDefaults(ctx context.Context) (Options, error) {
 }
 
 // Issuer is our issuer identifier.
-func (b *Broker) Issuer() string { return b.snap.Load().config.Issuer }
+func (b *Broker) Issuer() string { return b.snap.Load().Config.Issuer }
 
 // Metrics are the broker's.
 func (b *Broker) Metrics() *event.Metrics { return b.record.Metrics }
@@ -211,11 +215,11 @@ func (b *Broker) Metrics() *event.Metrics { return b.record.Metrics }
 func (b *Broker) Login() *login.Service { return b.snap.Load().login }
 
 // HasOrigin tells whether a client has registered the origin, whose pages may then read public documents (CORS).
-func (b *Broker) HasOrigin(origin string) bool { return b.snap.Load().clients.HasOrigin(origin) }
+func (b *Broker) HasOrigin(origin string) bool { return b.snap.Load().Clients.HasOrigin(origin) }
 
 // ClientHasOrigin tells whether a client has registered the origin.
 func (b *Broker) ClientHasOrigin(clientID, origin string) bool {
-	client, known := b.snap.Load().clients.Lookup(clientID)
+	client, known := b.snap.Load().Clients.Lookup(clientID)
 	return known && client.HasOrigin(origin)
 }
 
@@ -259,8 +263,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	g.Go(func() error { return b.decisions.Run(ctx) })
 	g.Go(func() error { return every(ctx, sweepEvery, b.sweep) })
 	g.Go(func() error { return every(ctx, gaugeEvery, b.gauge) })
+	g.Go(func() error { return every(ctx, retireEvery, b.retire) })
 	err := g.Wait()
-	b.snap.Load().upstreams.Close()
+	b.closeUpstreams()
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"fedbroker/broker/settings"
+	"fedbroker/broker/snapshot"
 )
 
 // What the configuration file says to the broker; see settings.
@@ -18,11 +19,13 @@ type (
 	ResourceServerSpec = settings.ResourceServerSpec
 )
 
-// Report takes one problem: a path as the file writes it, and a text like "want …, got …".
-type Report = func(path, format string, args ...any)
+// Report takes one problem; see snapshot.
+type Report = snapshot.Report
 
 // Check judges and compiles the whole configuration without I/O. Either report may be nil.
-func Check(c Config, bad, warn Report) { compile(c, parts{}, orSilent(bad), orSilent(warn)) }
+func Check(c Config, bad, warn Report) {
+	snapshot.Compile(c, snapshot.Parts{}, orSilent(bad), orSilent(warn))
+}
 
 // Unserved lists the keys and grant types of a configuration that are judged, but that nothing serves yet, one text each, sorted.
 func Unserved(c Config) []string {

@@ -12,7 +12,7 @@ import (
 )
 
 // Issuer is our issuer identifier.
-func (j *Judge) Issuer() string { return j.snap.config.Issuer }
+func (j *Judge) Issuer() string { return j.snap.Config.Issuer }
 
 // Explain judges a request and says how it came to that. The error is an *explain.UsageError: of what is no request at all there is nothing to
 // explain.
@@ -29,10 +29,10 @@ func (j *Judge) Explain(ctx context.Context, r explain.Request) (explain.Explana
 // configuration is what an explanation has to know of the snapshot.
 func (j *Judge) configuration() explain.Configuration {
 	s := j.snap
-	c := explain.Configuration{Issuer: s.config.Issuer, Select: s.upstreams, Policy: s.policy, Reads: j.Reads}
-	for i, u := range s.config.Upstreams {
-		info, _ := s.upstreams.Info(u.Name)
-		spec, _ := s.upstreams.Effective(u.Name)
+	c := explain.Configuration{Issuer: s.Config.Issuer, Select: s.Upstreams, Policy: s.Policy, Reads: j.Reads}
+	for i, u := range s.Config.Upstreams {
+		info, _ := s.Upstreams.Info(u.Name)
+		spec, _ := s.Upstreams.Effective(u.Name)
 		c.Upstreams = append(c.Upstreams, explain.Upstream{Spec: spec, Path: fmt.Sprintf("upstreams[%d]", i), Conditions: len(info.Conditions)})
 	}
 	return c

@@ -124,7 +124,7 @@ func (r *request) introspect(context.Context) (err error) {
 		return nil
 	}
 	r.event.TokenID = own.JTI
-	r.answer, err = json.Marshal(own.Introspection(r.snap.config.Issuer))
+	r.answer, err = json.Marshal(own.Introspection(r.snap.Config.Issuer))
 	if err != nil {
 		return fmt.Errorf("introspection: %w", err)
 	}
@@ -148,7 +148,7 @@ func (r *request) revoke(ctx context.Context) error {
 	if own.ClientID != r.client.ID {
 		return oauth.Deny(oauth.CodeInvalidRequest, oauth.ReasonGrantNotAllowed).Because(errors.New("not the token's client"))
 	}
-	until := own.OriginExpires.Add(*r.snap.config.Leeway) // neither the token nor a descendant outlives its origin (P18)
+	until := own.OriginExpires.Add(*r.snap.Config.Leeway) // neither the token nor a descendant outlives its origin (P18)
 	r.event.TokenID = own.JTI
 	if err := r.revoked.RevokeIssued(ctx, own.JTI, until); err != nil {
 		return notDurable(err)

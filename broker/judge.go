@@ -13,6 +13,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/rules"
+	"fedbroker/broker/snapshot"
 	"fedbroker/mappers/expr"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
@@ -31,7 +32,7 @@ type JudgeOptions struct {
 type Judge struct {
 	own     grants.Opener
 	revoked grants.Checker
-	snap    *snapshot
+	snap    *served
 	cache   *keys.Cache // its own; nil: its broker's
 }
 
@@ -39,7 +40,7 @@ type Judge struct {
 func NewJudge(o JudgeOptions) (*Judge, error) {
 	cache := keys.New(keys.Options{})
 	var problems []string
-	s := compile(o.Config, parts{keys: cache}, func(path, format string, args ...any) {
+	s := snapshot.Compile(o.Config, snapshot.Parts{Keys: cache}, func(path, format string, args ...any) {
 		if !strings.HasSuffix(path, ".secret_sha256") && !strings.HasSuffix(path, ".client_secret") {
 			problems = append(problems, path+": "+fmt.Sprintf(format, args...))
 		}
@@ -47,8 +48,8 @@ func NewJudge(o JudgeOptions) (*Judge, error) {
 	if len(problems) > 0 {
 		return nil, &ConfigError{Problems: problems}
 	}
-	for _, name := range s.upstreams.Names() {
-		spec, _ := s.upstreams.Effective(name)
+	for _, name := range s.Upstreams.Names() {
+		spec, _ := s.Upstreams.Effective(name)
 		if o.Keys == nil {
 			break
 		}
@@ -56,7 +57,7 @@ func NewJudge(o JudgeOptions) (*Judge, error) {
 			cache.Register(name, keys.Upstream{Issuer: spec.Issuer, Static: true, Source: source})
 		}
 	}
-	return &Judge{o.Own, o.Revoked, s, cache}, nil
+	return &Judge{o.Own, o.Revoked, &served{Snapshot: s}, cache}, nil
 }
 
 // Judge judges by the configuration, the keys and the revocations of now.
@@ -68,12 +69,12 @@ func (b *Broker) Judge() *Judge {
 func (j *Judge) Close() {
 	if j.cache != nil {
 		j.cache.Close()
-		j.snap.upstreams.Close()
+		j.snap.Upstreams.Close()
 	}
 }
 
 // Upstream is a configured upstream, preset and defaults applied.
-func (j *Judge) Upstream(name string) (upstreams.Spec, bool) { return j.snap.upstreams.Effective(name) }
+func (j *Judge) Upstream(name string) (upstreams.Spec, bool) { return j.snap.Upstreams.Effective(name) }
 
 // Exchange judges a token exchange; see Token.
 func (j *Judge) Exchange(ctx context.Context, clientID string, form oauth.Form, now time.Time) (policy.Authority, rules.Trace, error) {
@@ -92,7 +93,7 @@ func (j *Judge) trace(ctx context.Context, clientID string, in *oauth.TokenReque
 	var tr grants.Trace
 	s := *j.snap
 	s.grants = grants.Table(grants.Deps{
-		Issuer: s.config.Issuer, Policy: s.policy, Upstreams: s.upstreams, Chains: s.chains, Own: j.own, Revoked: j.revoked, Trace: &tr,
+		Issuer: s.Config.Issuer, Policy: s.Policy, Upstreams: s.Upstreams, Chains: s.Chains, Own: j.own, Revoked: j.revoked, Trace: &tr,
 	})
 	r := &request{snap: &s, event: event.Event{Kind: event.KindToken}, in: in}
 	known := (*request).authenticate // without credentials: whether some rule takes requests of nobody
@@ -110,13 +111,13 @@ func (j *Judge) trace(ctx context.Context, clientID string, in *oauth.TokenReque
 // Reads are the claims that rules and mappers read of an upstream's tokens, or of our own, and those that name its subjects.
 func (j *Judge) Reads(upstream string, own bool) expr.Members {
 	if own {
-		return j.snap.policy.ReadsOwn()
+		return j.snap.Policy.ReadsOwn()
 	}
-	return j.mapped(upstream).With(j.snap.policy.Reads(upstream)).With(expr.Members{Names: j.snap.subjectClaims(upstream)})
+	return j.mapped(upstream).With(j.snap.Policy.Reads(upstream)).With(expr.Members{Names: j.snap.subjectClaims(upstream)})
 }
 
 func (j *Judge) mapped(upstream string) (r expr.Members) {
-	if chain := j.snap.chains[upstream]; chain != nil {
+	if chain := j.snap.Chains[upstream]; chain != nil {
 		r = chain.Reads()
 	}
 	return r
@@ -128,7 +129,7 @@ func (j *Judge) ReadsBy(upstream string, own bool, ids []string) (r expr.Members
 		r = j.mapped(upstream)
 	}
 	for _, id := range ids {
-		read, ours := j.snap.policy.ReadsBy(id)
+		read, ours := j.snap.Policy.ReadsBy(id)
 		if own {
 			read = ours
 		}
@@ -139,7 +140,7 @@ func (j *Judge) ReadsBy(upstream string, own bool, ids []string) (r expr.Members
 
 // identify stands in for client authentication.
 func (j *Judge) identify(r *request, clientID string) error {
-	client, ok := j.snap.clients.Lookup(clientID)
+	client, ok := j.snap.Clients.Lookup(clientID)
 	if !ok {
 		return oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonClientCredentials).Because(errors.New("no client of this id"))
 	}

@@ -184,7 +184,7 @@ func TestLogin_CommitsAndLinesThatARequestWaitsFor(t *testing.T) {
 		first, second *oauth.TokenResponse
 	)
 	h.costs("cold: to the IdP", 0, 0, func() { back = h.leave("bob", scopesOfLogin, "") })
-	h.costs("cold: back, with the IdP's keys found and kept", 2, 1, func() { code, _ = h.arrive(back) })
+	h.costs("cold: back, with the IdP's keys found and kept", 2, 2, func() { code, _ = h.arrive(back) })
 	h.costs("cold: the code", 1, 1, func() { h.token(redeeming(code)) })
 
 	h.costs("to the IdP", 0, 0, func() { back = h.leave("ada", scopesOfOffline, "") })

@@ -24,7 +24,7 @@ import (
 // request is one request on its way through the steps. Each step reads what the ones before it left.
 type request struct {
 	*Broker
-	snap      *snapshot
+	snap      *served
 	in        *oauth.TokenRequest
 	event     event.Event
 	client    *clients.Client // nil: anonymous
@@ -159,13 +159,13 @@ func (r *request) limitAddress(context.Context) error {
 // must be right in full (P21).
 func (r *request) authenticate(ctx context.Context) error {
 	if r.in.Credentials.None() {
-		if r.event.Kind == event.KindToken && r.snap.policy.HasAnonymous() {
+		if r.event.Kind == event.KindToken && r.snap.Policy.HasAnonymous() {
 			r.in.Requester = oauth.Requester{Anonymous: true}
 			return nil
 		}
 		return oauth.Deny(oauth.CodeInvalidClient, oauth.ReasonClientCredentials).Because(errors.New("no client credentials"))
 	}
-	client, err := r.snap.clients.Authenticate(ctx, r.in.Credentials, r.in.Now)
+	client, err := r.snap.Clients.Authenticate(ctx, r.in.Credentials, r.in.Now)
 	if err != nil {
 		return err
 	}

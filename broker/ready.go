@@ -43,7 +43,8 @@ func (b *Broker) Ready(ctx context.Context) Readiness {
 	for _, p := range r.Parts {
 		r.Ready = r.Ready && p.OK
 	}
-	for _, u := range s.upstreams.Ready() {
+	r.Parts = append(r.Parts, b.reloads.part()) // what was refused keeps nothing from being answered by what was there before
+	for _, u := range s.Upstreams.Ready() {
 		r.Upstreams = append(r.Upstreams, Part{Name: u.Name, OK: u.OK, Detail: u.Detail})
 	}
 	return r

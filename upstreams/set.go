@@ -3,6 +3,7 @@ package upstreams
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type Options struct {
 	Now           func() time.Time // [time.Now]
 	Assertions    []Assertion      // of clients
 	Clients       []string         // ids of configured clients; nil: requesters are not looked up
+	Before        *Set             // of the configuration before: what an upstream that has not changed holds goes on; nil: none
 }
 
 // Assertion is a client's way to authenticate with tokens of an upstream.
@@ -87,7 +89,7 @@ func NewSet(o Options, report func(path, format string, args ...any)) *Set {
 	judgePairs(o.Specs, s, bad)
 	o.judgeAssertions(s, bad)
 	if fit && o.Keys != nil {
-		s.register()
+		s.register(o.Before)
 	}
 	return s
 }
@@ -193,8 +195,11 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 }
 
 // register makes the upstreams' keys known to the cache.
-func (s *Set) register() {
+func (s *Set) register(before *Set) {
 	for _, m := range s.members {
+		if m.carryOver(before) {
+			continue
+		}
 		if m.issuer == "" {
 			continue // a pattern: its issuers are met at run time
 		}
@@ -253,10 +258,26 @@ func (s *Set) Names() []string {
 	return names
 }
 
+// carryOver takes what the upstream held before, if nothing about it has changed: its keys, its discovery, its connections.
+func (m *member) carryOver(before *Set) bool {
+	if before == nil || before.byName[m.name] == nil {
+		return false
+	}
+	was := before.byName[m.name]
+	if was.clients == nil || !reflect.DeepEqual(was.spec, m.spec) {
+		return false
+	}
+	m.clients, m.opaque, m.discovery, m.login = was.clients, was.opaque, was.discovery, was.login
+	return true
+}
+
 // Close ends what is fetched for logins, waits for it, and ends idle connections.
-func (s *Set) Close() {
+func (s *Set) Close() { s.CloseFor(&Set{}) }
+
+// CloseFor is Close, but for what next carries over.
+func (s *Set) CloseFor(next *Set) {
 	for _, m := range s.members {
-		if m.clients != nil {
+		if n := next.byName[m.name]; m.clients != nil && (n == nil || n.clients != m.clients) {
 			m.discovery.Close()
 			m.clients.Close()
 			if m.asking != nil {

@@ -20,6 +20,7 @@ type source struct {
 	discovery *rp.Discovery
 	bearer    func() (string, error)
 	hostsFor  []string // credential hosts
+	kept      *keys.Kept
 }
 
 // discovery is where the endpoints of an upstream come from, for its keys and for logins. It does no I/O.
@@ -41,11 +42,11 @@ func bearer(s Spec) func() (string, error) {
 func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery) keys.Upstream {
 	u := keys.Upstream{Issuer: s.Issuer, JWKSURI: s.JWKSURI, MaxStale: *s.MaxStale}
 	if s.JWKSFile != "" {
-		u.Static, u.Source = true, keys.FileSource(s.JWKSFile)
+		u.Static, u.JWKSURI, u.Source = true, s.JWKSFile, keys.FileSource(s.JWKSFile)
 		return u
 	}
 	u.Source = source{
-		client: client, issuer: s.Issuer, jwksURI: s.JWKSURI, discovery: discovery, bearer: bearer(s), hostsFor: s.CredentialHostList(),
+		client: client, issuer: s.Issuer, jwksURI: s.JWKSURI, discovery: discovery, bearer: bearer(s), hostsFor: s.CredentialHostList(), kept: &keys.Kept{},
 	}.fetch
 	return u
 }
@@ -60,25 +61,31 @@ func outboundOptions(s Spec) outbound.Options {
 }
 
 func (s source) fetch(ctx context.Context) (keys.Fetched, error) {
-	uri := s.jwksURI
-	if uri == "" {
-		var err error
-		if uri, err = s.discover(ctx); err != nil {
-			return keys.Fetched{}, err
-		}
-	}
-	set, header, err := s.client.GetJSON(ctx, uri, outbound.Get{MaxBody: jose.MaxKeySet, Bearer: s.bearer, CredentialHosts: s.hostsFor})
+	uri, warning, err := s.discover(ctx)
 	if err != nil {
-		return keys.Fetched{}, fmt.Errorf("key set: %w", err)
+		return keys.Fetched{Warning: warning}, err
 	}
-	return keys.Fetched{Set: set, FreshFor: keys.Freshness(header), Discovery: keys.Discovery{Issuer: s.issuer, JWKSURI: uri}}, nil
+	set, header, err := s.client.GetJSON(ctx, uri, outbound.Get{MaxBody: jose.MaxKeySet, Bearer: s.bearer, CredentialHosts: s.hostsFor, IfNoneMatch: s.kept.Tag(uri)})
+	if err != nil {
+		return keys.Fetched{Warning: warning}, fmt.Errorf("key set: %w", err)
+	}
+	set, fresh := s.kept.Settle(uri, set, header)
+	return keys.Fetched{Set: set, FreshFor: fresh, Discovery: keys.Discovery{Issuer: s.issuer, JWKSURI: uri}, Warning: warning}, nil
 }
 
-// discover reads jwks_uri from the discovery document of the issuer.
-func (s source) discover(ctx context.Context) (string, error) {
-	doc, err := s.discovery.Fetch(ctx)
-	if err != nil {
-		return "", err
+// discover reads jwks_uri from the discovery document of the issuer. Where that can't be had, or is another issuer's, the last good one holds as
+// long as max_stale, and the warning says so: keys are still asked for, so that one that is withdrawn stops.
+func (s source) discover(ctx context.Context) (uri string, warning, err error) {
+	if s.jwksURI != "" {
+		return s.jwksURI, nil, nil
 	}
-	return doc.JWKSURI()
+	doc, failed := s.discovery.Fetch(ctx)
+	if failed != nil {
+		var known bool
+		if doc, known = s.discovery.Known(); !known {
+			return "", nil, failed
+		}
+	}
+	uri, err = doc.JWKSURI()
+	return uri, failed, err
 }

@@ -4,12 +4,15 @@ import * as client from 'openid-client'
 import { createRemoteJWKSet, importJWK, jwtVerify } from 'jose'
 import { connect } from './broker.mjs'
 import { Glewlwyd } from './glewlwyd.mjs'
+import { Realm } from './realm.mjs'
 import { keep, secret } from './steps.mjs'
 
 export const { BROKER_URL: issuer, PANVA_URL: panva, BETA_URL: beta } = process.env
 export const origin = new URL(issuer).origin // the issuer may have a path
 export const glewlwyd = process.env.GLEWLWYD_URL &&
   new Glewlwyd({ url: process.env.GLEWLWYD_URL, resource: issuer, secret: secret('glewlwyd.secret') })
+export const keycloak = process.env.KEYCLOAK_URL &&
+  new Realm({ url: process.env.KEYCLOAK_URL, resource: issuer, secret: secret('keycloak.secret') })
 
 export class App {
   // proof is {} or {DPoP}: the key that its tokens are bound to.
@@ -92,6 +95,7 @@ export async function signIn(browser, page, who = {}) {
   const values = { login: 'ada', ...who }
   for (let step = 0; step < 5 && !page.outside; step++) {
     if (glewlwyd?.owns(page)) page = await glewlwyd.signIn(browser, page)
+    else if (keycloak?.owns(page)) page = await keycloak.signIn(browser, page)
     else if ([panva, beta].includes(page.url.origin)) page = await browser.walk(page, [panva, beta], values)
     else if (carriesOn(page)) page = await browser.submit(page.forms[0])
     else break

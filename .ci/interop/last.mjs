@@ -46,7 +46,7 @@ await step('with one provider gone, people of the other still log in', async () 
 await step('no token, no code, no secret and no person is in a broker\'s log or journal', () => {
   const kept = readFileSync(join(work, 'kept'), 'utf8').trim().split('\n').map((value) => value.split('.').at(-1))
   const secrets = readdirSync(work, { recursive: true }).filter((name) => /^(partner\/)?[^/]+\.(secret|key)$/.test(name)).map(secret)
-  const people = ['Lovelace', 'Hopper', '@panva.example', '@beta.example', '@glewlwyd.example']
+  const people = ['Lovelace', 'Hopper', 'McNulty', '@panva.example', '@beta.example', '@glewlwyd.example', '@keycloak.example']
   assert.ok(kept.length > 100 && kept.every((value) => value.length >= 16) && secrets.length > 10, 'nothing to look for')
   const files = ['broker.log', 'partner.log']
   for (const folder of ['journal', 'partner/journal']) files.push(...readdirSync(join(work, folder)).map((name) => join(folder, name)))

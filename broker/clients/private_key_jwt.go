@@ -44,7 +44,7 @@ func (r *Registry) register(c *Client) error {
 		return nil
 	}
 	if path := c.Spec.JWKSFile; path != "" {
-		r.keys.Register(c.assertionKeys, keys.Upstream{Issuer: c.ID, Source: keys.FileSource(path), Static: true})
+		r.keys.Register(c.assertionKeys, keys.Upstream{Issuer: c.ID, JWKSURI: path, Source: keys.FileSource(path), Static: true})
 		return nil
 	}
 	uri := c.Spec.JWKSURI

@@ -151,5 +151,16 @@ func (r *Registry) Lookup(id string) (*Client, bool) {
 	return c, ok
 }
 
+// KeySets names the key sets that the registry keeps with its Keys.
+func (r *Registry) KeySets() []string {
+	var names []string
+	for _, c := range r.order {
+		if c.assertionKeys != "" {
+			names = append(names, c.assertionKeys)
+		}
+	}
+	return names
+}
+
 // All returns the clients in the order of the configuration.
 func (r *Registry) All() []*Client { return slices.Clone(r.order) }

@@ -31,6 +31,11 @@ const (
 	KindKeyRotation     Kind = "key_rotation"     // signing keys rotated by an operator
 	KindKeyCompromise   Kind = "key_compromise"   // a signing key withdrawn by an operator
 	KindUpstreamBinding Kind = "upstream_binding" // an upstream's name bound to an issuer (P1)
+	KindUpstreamPin     Kind = "upstream_pin"     // an upstream's key pinned by an operator, until Expires, or its pin lifted
+	KindUpstreamRefresh Kind = "upstream_refresh" // an upstream's keys fetched for an operator
+	KindUpstreamKeys    Kind = "upstream_keys"    // an upstream's key set has changed; the target is the head of its history
+	KindUpstreamAlarm   Kind = "upstream_alarm"   // what an operator must know of an upstream before tokens are refused
+	KindConfigReload    Kind = "config_reload"    // a new configuration applied, or refused and the one before kept
 )
 
 // Outcome is how it ended.
@@ -41,6 +46,9 @@ const (
 	OutcomeDone   Outcome = "done" // issued, answered, carried out
 	OutcomeDenied Outcome = "denied"
 	OutcomeError  Outcome = "error"
+
+	OutcomeRaised  Outcome = "raised" // of an alarm
+	OutcomeCleared Outcome = "cleared"
 )
 
 // Event is what the operator learns of one request or act. It holds names and fingerprints, never a token, a secret or claims.
@@ -136,6 +144,7 @@ const (
 	AttrAddress    = "address"
 	AttrDetail     = "detail"
 	AttrState      = "state"
+	AttrChanges    = "changes"
 )
 
 // Level is how loud the event is logged: an answered look is not worth a line at the default level.
@@ -143,7 +152,7 @@ func (e *Event) Level() slog.Level {
 	switch {
 	case e.Outcome == OutcomeError:
 		return slog.LevelError
-	case e.Outcome == OutcomeDenied:
+	case e.Outcome == OutcomeDenied || e.Outcome == OutcomeRaised:
 		return slog.LevelWarn
 	case e.Kind == KindIntrospection || e.Kind == KindUserInfo:
 		return slog.LevelDebug
@@ -169,6 +178,12 @@ func (e *Event) Message() string {
 		return "logout"
 	case KindUserInfo:
 		return "userinfo"
+	case KindUpstreamKeys:
+		return "upstream keys changed"
+	case KindUpstreamAlarm:
+		return "upstream alarm"
+	case KindConfigReload:
+		return "configuration reload"
 	default:
 		return "operator act"
 	}

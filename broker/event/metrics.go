@@ -31,6 +31,9 @@ const (
 	nameHTTPSeconds        = "fedbroker_http_request_seconds"           // route
 	namePanics             = "fedbroker_broker_panics_total"            // recovered panics
 	nameKeyFetchSeconds    = "fedbroker_upstream_key_fetch_seconds"     // upstream, outcome
+	nameUpstreamAlarm      = "fedbroker_upstream_alarm_bool"            // upstream, alarm; gauge
+	nameKeyChanges         = "fedbroker_upstream_key_changes_total"     // upstream, change: added, removed, changed
+	nameReloads            = "fedbroker_config_reloads_total"           // outcome: done, error
 	nameUpstreamReady      = "fedbroker_upstream_ready_bool"            // upstream; gauge
 	namePartReady          = "fedbroker_broker_part_ready_bool"         // part; gauge
 	nameJournalSeconds     = "fedbroker_journal_append_seconds"         // outcome
@@ -59,7 +62,8 @@ type Metrics struct {
 	limitRefusals, httpRequests               *prometheus.CounterVec
 	httpSeconds, keyFetch, journal, sweep     *prometheus.HistogramVec
 	panics, journalLost, decisionsLost, swept prometheus.Counter
-	upstreamReady, partReady                  *prometheus.GaugeVec
+	upstreamReady, upstreamAlarm, partReady   *prometheus.GaugeVec
+	keyChanges, reloads                       *prometheus.CounterVec
 }
 
 // NewMetrics is a registry with all of the broker's metrics, and the Go runtime's and the process's own.
@@ -89,7 +93,10 @@ func NewMetrics() *Metrics {
 	m.decisionsLost = m.counter(nameDecisionsLost, "Decisions that were not kept to be explained later, because there were too many.")
 	m.swept = m.counter(nameEngineSwept, "Expired records freed.")
 	m.upstreamReady = m.gauges(nameUpstreamReady, "1 if tokens of the upstream can be verified now.", "upstream")
-	m.partReady = m.gauges(namePartReady, "1 if the part of the broker works now: engine, journal, revocations, signing_keys.", "part")
+	m.upstreamAlarm = m.gauges(nameUpstreamAlarm, "1 while an alarm about an upstream is raised.", "upstream", "alarm")
+	m.keyChanges = m.counters(nameKeyChanges, "Changes of upstreams' key sets.", "upstream", "change")
+	m.reloads = m.counters(nameReloads, "Configurations applied at run time (done), or refused and the one before kept (error).", "outcome")
+	m.partReady = m.gauges(namePartReady, "1 if the part of the broker works now: engine, journal, revocations, signing_keys, configuration.", "part")
 	return m
 }
 
@@ -148,6 +155,11 @@ func (m *Metrics) Observe(e *Event) {
 		m.logouts.WithLabelValues(code).Inc()
 	case KindUserInfo:
 		m.userInfos.WithLabelValues(code).Inc()
+	case KindUpstreamKeys: // counted by change
+	case KindConfigReload:
+		m.reloads.WithLabelValues(string(e.Outcome)).Inc()
+	case KindUpstreamAlarm:
+		m.upstreamAlarm.WithLabelValues(e.Upstream, e.Target.ID).Set(truth(e.Outcome == OutcomeRaised))
 	case KindRevocation:
 		m.revocations.WithLabelValues(code).Inc()
 	default:
@@ -198,10 +210,18 @@ func (m *Metrics) KeyFetch(upstream, class string, took time.Duration) {
 	m.keyFetch.WithLabelValues(upstream, class).Observe(took.Seconds())
 }
 
+// KeyChange counts a change of an upstream's key set, of a closed set of changes.
+func (m *Metrics) KeyChange(upstream, change string) {
+	m.keyChanges.WithLabelValues(upstream, change).Inc()
+}
+
 // Upstream says whether tokens of an upstream can be verified now.
 func (m *Metrics) Upstream(name string, ready bool) {
 	m.upstreamReady.WithLabelValues(name).Set(truth(ready))
 }
+
+// ForgetUpstream drops the gauge of an upstream that is configured no more.
+func (m *Metrics) ForgetUpstream(name string) { m.upstreamReady.DeleteLabelValues(name) }
 
 // Part says whether a part of the broker works now.
 func (m *Metrics) Part(name string, ready bool) {

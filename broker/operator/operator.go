@@ -14,6 +14,7 @@ import (
 	"fedbroker/broker/pin"
 	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
+	"fedbroker/upstreams"
 )
 
 // Operator does what an operator may do to the broker's state. A running server has one in its Broker; a command that holds the
@@ -29,8 +30,12 @@ type Options struct {
 	Issuers  func() map[string]string // configured: name → issuer
 	Record   record.Recorder
 	Now      func() time.Time
-	Lineage  *lineage.Reader // nil: the journal cannot be read back
-	Keep     time.Duration   // how long revocations are kept [30 days, and never less]
+	// Of upstreams: what is configured, and their keys.
+	Upstreams    func() *upstreams.Set
+	UpstreamKeys UpstreamKeys
+
+	Lineage *lineage.Reader // nil: the journal cannot be read back
+	Keep    time.Duration   // how long revocations are kept [30 days, and never less]
 }
 
 // New makes an operator of the parts of a broker.

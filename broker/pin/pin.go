@@ -51,10 +51,32 @@ func New(e store.Engine, now func() time.Time) (*Pins, error) {
 	return &Pins{table: table, now: now}, nil
 }
 
-// Hold pins what is new and refuses what differs, all of it at once.
+// Hold pins what is new and refuses what differs, all of it at once. What it refuses pins nothing, not even what is new beside it: that may be
+// as wrong.
 func (p *Pins) Hold(ctx context.Context, issuers map[string]string) error {
+	all, err := p.All(ctx)
+	if err != nil {
+		return err
+	}
+	pinned := make(map[string]string, len(all))
+	for _, b := range all {
+		pinned[b.Name] = b.Issuer
+	}
+	var unknown []string
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(issuers)) {
+		was, known := pinned[name]
+		switch {
+		case !known:
+			unknown = append(unknown, name)
+		case was != issuers[name]:
+			errs = append(errs, &Error{Name: name, Pinned: was, Configured: issuers[name]})
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for _, name := range unknown {
 		errs = append(errs, p.holdOne(ctx, name, issuers[name]))
 	}
 	return errors.Join(errs...)

@@ -3,12 +3,14 @@ package record
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"fedbroker/broker/event"
 	"fedbroker/store/journal"
+	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/keys"
 )
 
@@ -81,5 +83,49 @@ func (r Recorder) KeyFetch(f keys.FetchOutcome) {
 	if f.Err != nil {
 		attrs = append(attrs, slog.Any(event.AttrError, f.Err))
 	}
+	if f.Warning != nil {
+		level, attrs = slog.LevelWarn, append(attrs, slog.String(event.AttrDetail, "the set counts, but it was found by the last good discovery: "+f.Warning.Error()))
+	}
 	r.Log.LogAttrs(context.Background(), level, "keys of upstream", attrs...)
+	if len(f.Changes) > 0 {
+		r.keysChanged(f)
+	}
+}
+
+// maxChanges of one fetch are named in the log; the history has them all.
+const maxChanges = 8
+
+// keysChanged tells that an upstream's set is another, with the head of its history, so that the journal holds a copy of each.
+func (r Recorder) keysChanged(f keys.FetchOutcome) {
+	level := slog.LevelInfo
+	var named []string
+	for _, c := range f.Changes {
+		r.Metrics.KeyChange(f.Upstream, string(c.Change))
+		if c.Change == history.Changed { // a kid stands for another key than it did
+			level = slog.LevelWarn
+		}
+		if len(named) < maxChanges {
+			named = append(named, string(c.Change)+" "+c.KeyID)
+		}
+	}
+	e := event.Event{
+		Kind: event.KindUpstreamKeys, Outcome: event.OutcomeDone, DecisionID: rand.Text(), Upstream: f.Upstream,
+		Target: event.Target{Kind: "key_history", ID: f.Head},
+	}
+	r.Queue(&e)
+	r.Metrics.Observe(&e)
+	r.Log.LogAttrs(context.Background(), level, e.Message(), append(e.Attrs(), slog.Any(event.AttrChanges, named))...)
+}
+
+// KeyAlarm tells of an alarm that was raised or cleared.
+func (r Recorder) KeyAlarm(a keys.AlarmChange) {
+	e := event.Event{
+		Kind: event.KindUpstreamAlarm, Outcome: event.OutcomeCleared, DecisionID: rand.Text(), Upstream: a.Upstream,
+		Target: event.Target{Kind: "alarm", ID: string(a.Alarm)},
+	}
+	if a.Raised {
+		e.Outcome = event.OutcomeRaised
+	}
+	r.Queue(&e)
+	r.Tell(context.Background(), &e)
 }

@@ -112,12 +112,14 @@ func (a *app) withExplainer(ctx context.Context, work func(admin.Explainer) erro
 		if err != nil {
 			return err
 		}
-		return work(newExplainer(c, func() *broker.Judge { return judge }, kept))
+		return work(newExplainer(func() *config.Loaded { return c }, func() *broker.Judge { return judge }, kept))
 	})
 }
 
-func newExplainer(c *config.Loaded, judge func() *broker.Judge, kept *decision.Store) admin.Explainer {
-	again := func(ctx context.Context, r decision.Record) (explain.Explanation, error) { return takeAgain(ctx, c, r) }
+func newExplainer(now func() *config.Loaded, judge func() *broker.Judge, kept *decision.Store) admin.Explainer {
+	again := func(ctx context.Context, r decision.Record) (explain.Explanation, error) {
+		return takeAgain(ctx, now(), r)
+	}
 	return explainer.Held{Judge: judge, Kept: kept, Replay: again, Now: time.Now}
 }
 

@@ -72,17 +72,3 @@ func moment(t time.Time) string {
 	}
 	return t.UTC().Format(time.RFC3339)
 }
-
-func (a *app) rebind(ctx context.Context, o admin.Operator, name string) error {
-	binding, err := o.RebindUpstream(ctx, name)
-	if err != nil {
-		return fmt.Errorf("rebind %s: %w", name, err)
-	}
-	return a.report(binding, func(w io.Writer) {
-		if binding.Was == "" {
-			fmt.Fprintf(w, "%s is bound to %s\n", binding.Name, binding.Issuer)
-			return
-		}
-		fmt.Fprintf(w, "%s is bound to %s (was %s)\n", binding.Name, binding.Issuer, binding.Was)
-	})
-}

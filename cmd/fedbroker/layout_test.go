@@ -28,6 +28,7 @@ var rungs = map[string]int{
 	"mappers/nearest":         0,
 	"mappers/printable":       0,
 	"upstreams":               0,
+	"upstreams/history":       0,
 	"upstreams/introspection": 0,
 	"upstreams/jose":          0,
 	"upstreams/keys":          0,
@@ -38,9 +39,10 @@ var rungs = map[string]int{
 	"upstreams/subject":       0,
 	"upstreams/upstreamtest":  0,
 
-	"upstreams/upstreamtest/client": 0,
-	"upstreams/upstreamtest/page":   0,
-	"upstreams/upstreamtest/tokens": 0,
+	"upstreams/upstreamtest/client":  0,
+	"upstreams/upstreamtest/page":    0,
+	"upstreams/upstreamtest/tokens":  0,
+	"upstreams/upstreamtest/trouble": 0,
 
 	"broker/oauth":         1,
 	"broker/event":         1,
@@ -70,6 +72,7 @@ var rungs = map[string]int{
 	"broker/login":         4,
 	"broker/userinfo":      4,
 	"broker/operator":      4,
+	"broker/snapshot":      4,
 	"broker":               5,
 	"broker/web":           6,
 	"broker/web/admin":     6,
@@ -78,9 +81,13 @@ var rungs = map[string]int{
 	"cmd/fedbroker":        7,
 	"cmd/fedbroker/config": 7,
 
+	"cmd/fedbroker/config/strict": 7,
+	"cmd/fedbroker/reload":        7,
+
 	"cmd/fedbroker/demo":      7,
 	"cmd/fedbroker/explainer": 7,
 	"cmd/fedbroker/drawing":   7,
+	"cmd/fedbroker/upkeep":    7,
 	"cmd/fedbroker/trial":     7,
 	"cmd/fedbroker/demo/app":  7,
 }
@@ -92,10 +99,11 @@ var importers = map[string][]string{
 	// What tests a policy signs whatever a fixture says, if only with keys of its own.
 	"broker/policytest": {"cmd/fedbroker/trial"},
 	// upstreamtest is a test's and the demo's; it must never be reachable from serve.
-	"upstreams/upstreamtest":        {"cmd/fedbroker/demo"},
-	"upstreams/upstreamtest/client": {"upstreams/upstreamtest"},
-	"upstreams/upstreamtest/page":   {"upstreams/upstreamtest"},
-	"upstreams/upstreamtest/tokens": {"upstreams/upstreamtest"},
+	"upstreams/upstreamtest":         {"cmd/fedbroker/demo"},
+	"upstreams/upstreamtest/client":  {"upstreams/upstreamtest"},
+	"upstreams/upstreamtest/page":    {"upstreams/upstreamtest"},
+	"upstreams/upstreamtest/tokens":  {"upstreams/upstreamtest", "upstreams/upstreamtest/trouble"},
+	"upstreams/upstreamtest/trouble": {},
 }
 
 // forbidden names what `go list -deps` of a package must not hold, so that the core stays free of transports and engines.

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -13,6 +16,7 @@ import (
 	"fedbroker/broker/web"
 	"fedbroker/broker/web/admin"
 	"fedbroker/cmd/fedbroker/config"
+	"fedbroker/cmd/fedbroker/reload"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -20,6 +24,7 @@ func (a *app) serve() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the broker",
 		Long: `Runs the broker until SIGTERM or SIGINT, then answers what has begun and ends. Logs go to standard error.
+The configuration is applied anew on SIGHUP, and when it or a file that it names changes; what is wrong with it leaves the one before in use.
 Upstreams that are down keep nothing from starting; /readyz on the admin listener says which.`,
 		Example: `  fedbroker serve --config /etc/fedbroker/fedbroker.yaml`,
 		Args:    cobra.NoArgs,
@@ -74,13 +79,17 @@ func (a *app) runServer(ctx context.Context) (err error) {
 	if err != nil {
 		return explained(err)
 	}
-	return listen(ctx, c, b, log)
+	anew := reload.New(reload.Options{Loaded: c, Load: func() (*config.Loaded, error) { return a.load(config.Options{}) }, Broker: b, Log: log})
+	return listen(ctx, c, b, anew, log)
 }
 
 // listen opens both planes and serves until ctx ends or one of them can't go on. The broker's loops outlive the requests.
-func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, log *slog.Logger) error {
+func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, anew *reload.Reloader, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	operators, err := admin.New(admin.Options{
-		Spec: c.Admin, Broker: b, Logger: log, Explain: newExplainer(c, b.Judge, b.Decisions()),
+		Spec: c.Admin, Broker: b, Logger: log, Explain: newExplainer(anew.Current, b.Judge, b.Decisions()),
 	})
 	if errors.Is(err, admin.ErrSocketInUse) {
 		return fmt.Errorf("admin socket %s: another server answers on it", c.Admin.Socket)
@@ -110,6 +119,7 @@ func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, log *slog.L
 	planes, planesCtx := errgroup.WithContext(ctx)
 	planes.Go(func() error { return public.Run(planesCtx) })
 	planes.Go(func() error { return operators.Run(planesCtx) })
+	planes.Go(func() error { return anew.Run(planesCtx, hangup) })
 	err = planes.Wait()
 	log.Info("stopped serving")
 	stopLoops()

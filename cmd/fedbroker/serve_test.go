@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestServe_EndsWellOnSIGTERM(t *testing.T) {
@@ -169,5 +170,32 @@ func TestDemo_CurlLinesWork(t *testing.T) {
 	}
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("want nothing left behind, got %v %v", left, err)
+	}
+}
+
+// SIGHUP applies the configuration anew, and what is wrong with it ends nothing.
+func TestServe_SIGHUPAppliesTheConfigurationAnew(t *testing.T) {
+	dir := configFolder(t)
+	s := mustStart(t, dir)
+	hangUp := func(text, outcome string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "fedbroker.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.cmd.Process.Signal(syscall.SIGHUP)
+		told := `"msg":"configuration reload","kind":"config_reload","outcome":"` + outcome + `"`
+		for until := time.Now().Add(patience); !strings.Contains(s.log(), told); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatalf("want %s, got %s", told, s.log())
+			}
+		}
+	}
+	hangUp("issuer: [", "error")
+	if status, body := s.token(t); status != http.StatusOK {
+		t.Errorf("after a bad configuration: %d %v", status, body)
+	}
+	hangUp(strings.Replace(testConfig, "id: batch", "id: other", 1), "done")
+	if status, body := s.token(t); status != http.StatusUnauthorized {
+		t.Errorf("want the client gone, got %d %v", status, body)
 	}
 }

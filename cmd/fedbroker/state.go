@@ -10,6 +10,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/web/admin"
 	"fedbroker/cmd/fedbroker/config"
+	"fedbroker/cmd/fedbroker/upkeep"
 	"fedbroker/store"
 	"fedbroker/store/engines"
 	"fedbroker/store/journal"
@@ -111,20 +112,17 @@ func explained(err error) error {
 func (a *app) upstreams() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "upstreams",
-		Short: "What the store knows about upstreams",
+		Short: "How upstreams and their keys do, and what to do about them",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.reports(&cobra.Command{
-		Use:   "rebind NAME",
-		Short: "Let an upstream's name stand for the issuer that the configuration gives it now",
-		Long: `An upstream's name is bound to its issuer when the broker first starts with it, since its subjects carry the name:
-another issuer under the same name would inherit them. rebind says that this is meant.`,
-		Example: `  fedbroker upstreams rebind acme`,
-		Args:    cobra.ExactArgs(1),
-		RunE: a.does(func(ctx context.Context, args []string) error {
-			return a.withOperator(ctx, func(o admin.Operator) error { return a.rebind(ctx, o, args[0]) })
-		}),
-	}))
+	for _, sub := range a.upkeep().Upstreams() {
+		cmd.AddCommand(a.reports(sub))
+	}
 	return cmd
+}
+
+// upkeep are the commands that look after upstreams.
+func (a *app) upkeep() upkeep.Host {
+	return upkeep.Host{Does: a.does, Operator: a.withOperator, Report: a.report}
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
 )
@@ -57,7 +58,10 @@ func (i *idp) fetch(ctx context.Context) (keys.Fetched, error) {
 	i.fetches++
 	set, err, gate, fresh := i.set, i.err, i.gate, i.fresh
 	i.mu.Unlock()
-	i.begun <- struct{}{}
+	select {
+	case i.begun <- struct{}{}:
+	default: // nobody reads that many
+	}
 	if gate != nil {
 		select {
 		case <-gate:
@@ -98,9 +102,18 @@ func keySet(names ...string) string {
 	return `{"keys":[` + strings.Join(jwks, ",") + `]}`
 }
 
+// newCache is a cache whose schedule is exact, unless the test brings its own chance.
+func newCache(o keys.Options) *keys.Cache {
+	if o.Random == nil {
+		o.Random = func() float64 { return 0 }
+	}
+	return keys.New(o)
+}
+
 // memory is a Store.
 type memory struct {
 	mu               sync.Mutex
+	histories        map[string]history.Log
 	saved            map[string][]byte
 	loadErr, saveErr error
 	onSave           func()
@@ -136,7 +149,19 @@ func (m *memory) Save(_ context.Context, s *keys.Saved) error {
 	}
 	raw, err := json.Marshal(s)
 	m.saved[s.Upstream] = raw
+	if s.History != nil {
+		if m.histories == nil {
+			m.histories = map[string]history.Log{}
+		}
+		m.histories[s.Upstream] = *s.History
+	}
 	return err
+}
+
+func (m *memory) History(_ context.Context, upstream string) (history.Log, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.histories[upstream], m.loadErr
 }
 
 func (m *memory) fail(load, save error) {

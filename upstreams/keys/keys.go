@@ -9,12 +9,14 @@ package keys
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/jose"
 )
 
@@ -28,12 +30,14 @@ const (
 	// After failures an upstream is tried again after minRetry, doubled each time up to maxRetry, whatever arrives.
 	minRetry = 5 * time.Second
 	maxRetry = time.Minute
+	// Due fetches are begun early by up to a tenth of their interval, so that many brokers, or many upstreams of one provider, do not ask as one.
+	jitter = 10
 )
 
 // Upstream says where the keys of one upstream come from.
 type Upstream struct {
 	Issuer   string        // as configured
-	JWKSURI  string        // as configured; empty where discovery finds it
+	JWKSURI  string        // as configured, of a Static one the file; empty where discovery finds it
 	Source   Source        // required
 	MaxStale time.Duration // how long keys serve after an upstream last confirmed them [24h]
 	Static   bool          // a file of ours: looked at often, never persisted
@@ -52,6 +56,8 @@ type Options struct {
 	Store        Store            // nil: nothing outlives the process
 	FetchTimeout time.Duration    // of a whole fetch, discovery and persisting included [15s]
 	Observe      func(FetchOutcome)
+	Alarm        func(AlarmChange)
+	Random       func() float64 // in [0, 1): how early a due fetch is begun [math/rand/v2]; safe for concurrent use
 }
 
 // Cache holds the key sets. It is safe for concurrent use.
@@ -60,6 +66,8 @@ type Cache struct {
 	store   Store
 	timeout time.Duration
 	observe func(FetchOutcome)
+	alarm   func(AlarmChange)
+	random  func() float64
 	wake    chan struct{} // Run looks anew at what is due
 
 	configured atomic.Pointer[map[string]*entry] // copied on write
@@ -78,6 +86,10 @@ type entry struct {
 	snap    atomic.Pointer[snapshot]
 	loading chan struct{} // holds one token: who loads what the store has
 	loaded  atomic.Bool
+	writing sync.Mutex // held while a snapshot is made of the one before, persisted and put in its place
+	alarms  alarms
+
+	recorded []history.Key // what the history knows; nil: what the snapshot has. Guarded by writing
 
 	mu       sync.Mutex
 	flight   *flight
@@ -88,6 +100,8 @@ type entry struct {
 	budget   time.Time // when an unknown kid may cause the next one
 	tried    time.Time
 	last     error // of the newest flight
+	warning  error // of the newest flight that succeeded all the same
+	absent   absences
 }
 
 // New makes an empty cache.
@@ -104,7 +118,13 @@ func New(o Options) *Cache {
 	if o.Observe == nil {
 		o.Observe = func(FetchOutcome) {}
 	}
-	c := &Cache{now: o.Now, store: o.Store, timeout: o.FetchTimeout, observe: o.Observe,
+	if o.Alarm == nil {
+		o.Alarm = func(AlarmChange) {}
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	c := &Cache{now: o.Now, store: o.Store, timeout: o.FetchTimeout, observe: o.Observe, alarm: o.Alarm, random: o.Random,
 		wake: make(chan struct{}, 1), cancels: map[*flight]context.CancelFunc{}}
 	c.configured.Store(&map[string]*entry{})
 	c.learned, _ = lru.New[string, *entry](o.Capacity) // fails only without capacity
@@ -145,6 +165,9 @@ func (c *Cache) Forget(upstream string) {
 }
 
 func (c *Cache) forget(upstream string) {
+	if e := c.find(upstream); e != nil {
+		c.silence(e)
+	}
 	c.learned.Remove(upstream)
 	known := maps.Clone(*c.configured.Load())
 	delete(known, upstream)
@@ -168,7 +191,7 @@ func (c *Cache) Lookup(ctx context.Context, upstream, kid, issuer string) ([]jos
 	if e == nil {
 		return nil, &UnavailableError{Upstream: upstream, Reason: "not registered"}
 	}
-	if found := e.current(c.now()).find(kid, issuer); len(found) > 0 {
+	if found := e.find(c.now(), kid, issuer); len(found) > 0 {
 		return found, nil
 	}
 	return c.miss(ctx, e, kid, issuer)
@@ -184,14 +207,18 @@ func (c *Cache) miss(ctx context.Context, e *entry, kid, issuer string) ([]jose.
 	}
 	for {
 		e.mu.Lock()
-		found := e.current(c.now()).find(kid, issuer)
+		now := c.now()
+		found := e.find(now, kid, issuer)
 		known, f, retry := e.success > asked, e.flight, time.Duration(0)
-		if len(found) == 0 && !known && f == nil {
-			if e.begun > asked { // one began for us, and failed
-				retry = e.retryAfter(c.now())
-			} else {
-				f, retry = c.beginAsked(ctx, e)
-			}
+		switch {
+		case len(found) > 0:
+		case known:
+			e.absent.add(kid, issuer, now)
+		case f != nil:
+		case e.begun > asked: // one began for us, and failed
+			retry = e.retryAfter(now)
+		default:
+			f, retry = c.beginAsked(ctx, e, e.absent.until(kid, issuer))
 		}
 		last := e.last
 		e.mu.Unlock()
@@ -211,13 +238,16 @@ func (c *Cache) miss(ctx context.Context, e *entry, kid, issuer string) ([]jose.
 	}
 }
 
-// beginAsked begins a fetch for a request, if one may begin now; otherwise it says when. e.mu is held.
-func (c *Cache) beginAsked(ctx context.Context, e *entry) (*flight, time.Duration) {
+// beginAsked begins a fetch for a request, if one may begin now; otherwise it says when. A kid that fetches keep lacking causes none until the time
+// given. e.mu is held.
+func (c *Cache) beginAsked(ctx context.Context, e *entry, absent time.Time) (*flight, time.Duration) {
 	now := c.now()
 	trigger := TriggerNone
 	switch {
 	case e.current(now) == nil && !now.Before(e.due):
 		trigger = TriggerMissing
+	case e.current(now) != nil && now.Before(absent): // the budget is for others
+		return nil, max(min(absent.Sub(now), e.due.Sub(now)), time.Second)
 	case e.current(now) != nil && !now.Before(e.budget):
 		trigger = TriggerUnknownKey
 		e.budget = now.Add(minRefetch)

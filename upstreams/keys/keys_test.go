@@ -15,7 +15,7 @@ import (
 func TestP44_FirstLookupFetchesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1", "k2")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		wantFetches(t, i, 0) // registering does no I/O
 		want(t, c, "k1", nil)
@@ -32,7 +32,7 @@ func TestP44_FetchIsCoalesced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
 		i.gate = make(chan struct{})
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		var wg sync.WaitGroup
 		for range 64 {
@@ -53,7 +53,7 @@ func TestP44_FetchIsDetachedFromItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
 		i.gate = make(chan struct{})
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		ctx, cancel := context.WithCancel(t.Context())
 		first := make(chan error, 1)
@@ -78,7 +78,7 @@ func TestP44_FetchIsBoundedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
 		i.gate = make(chan struct{}) // never closed
-		c := keys.New(keys.Options{FetchTimeout: 7 * time.Second})
+		c := newCache(keys.Options{FetchTimeout: 7 * time.Second})
 		c.Register("acme", acme(i))
 		start := time.Now()
 		want(t, c, "k1", keys.ErrUnavailable)
@@ -94,7 +94,7 @@ func TestP44_FetchIsBoundedInTime(t *testing.T) {
 func TestP44_UnknownKidCostsOneFetchAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		for minute := range 5 {
@@ -111,7 +111,7 @@ func TestP44_UnknownKidCostsOneFetchAMinute(t *testing.T) {
 func TestP44_UnknownKidsAtOnceAreOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		gate := make(chan struct{})
@@ -139,7 +139,7 @@ func TestP44_UnknownKidsAtOnceAreOneFetch(t *testing.T) {
 func TestP44_UnknownKidBudgetHoldsWhenFetchesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		i.down()
@@ -155,7 +155,7 @@ func TestP44_UnknownKidBudgetHoldsWhenFetchesFail(t *testing.T) {
 func TestP27_UnknownKidIsInvalidOnlyAfterAFetchBegunLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		want(t, c, "forged", keys.ErrUnknownKey) // its own fetch lacked it
@@ -177,7 +177,7 @@ func TestP27_UnknownKidIsInvalidOnlyAfterAFetchBegunLater(t *testing.T) {
 func TestP27_AFetchBegunBeforeTheRequestProvesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		gate := make(chan struct{})
@@ -203,7 +203,7 @@ func TestP27_AJoinedFetchMayStillBringTheKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1", "k2")
 		i.gate = make(chan struct{})
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		errs := make(chan error, 2)
 		go func() { errs <- lookup(c, "k1") }()
@@ -223,7 +223,7 @@ func TestP27_AJoinedFetchMayStillBringTheKey(t *testing.T) {
 func TestP27_OneRequestCausesAtMostOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{FetchTimeout: 2 * time.Minute}) // longer than the budget's minute
+		c := newCache(keys.Options{FetchTimeout: 2 * time.Minute}) // longer than the budget's minute
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		i.change(func(i *idp) { i.gate = make(chan struct{}) }) // never opens
@@ -239,7 +239,7 @@ func TestP27_OneRequestCausesAtMostOneFetch(t *testing.T) {
 func TestP27_AFailedFetchIsNotTheTokensFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		i.down()
@@ -255,7 +255,7 @@ func TestP10_OneIssuerAndOneKidNeverShareAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := newIDP("k1#one"), newIDP("k1#two")
 		store := newMemory()
-		c := keys.New(keys.Options{Store: store})
+		c := newCache(keys.Options{Store: store})
 		c.Register("acme", acme(one))
 		c.Register("zeta", acme(two))
 		for range 2 { // and again after a restart, from the store
@@ -269,7 +269,7 @@ func TestP10_OneIssuerAndOneKidNeverShareAKey(t *testing.T) {
 			}
 			one.down()
 			two.down()
-			c = keys.New(keys.Options{Store: store})
+			c = newCache(keys.Options{Store: store})
 			c.Register("acme", acme(one))
 			c.Register("zeta", acme(two))
 		}
@@ -279,7 +279,7 @@ func TestP10_OneIssuerAndOneKidNeverShareAKey(t *testing.T) {
 func TestP10_BudgetsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := newIDP("k1"), newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(one))
 		c.Register("zeta", acme(two))
 		want(t, c, "k1", nil)
@@ -297,7 +297,7 @@ func TestP10_BudgetsAreApart(t *testing.T) {
 func TestP10_KeysBoundToAnIssuerServeOnlyIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1@"+issuer, "k1#other@https://other.example", "k2@https://other.example", "k3")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		got, err := c.Lookup(t.Context(), "acme", "k1", issuer)
 		if err != nil || len(got) != 1 || got[0].Issuer != issuer {
@@ -314,7 +314,7 @@ func TestP10_KeysBoundToAnIssuerServeOnlyIt(t *testing.T) {
 func TestP44_LookupOfAKnownKeyTakesNoLockAndNoMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1", "k2")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		ctx := context.Background()
@@ -333,7 +333,7 @@ func TestP44_LookupOfAKnownKeyTakesNoLockAndNoMemory(t *testing.T) {
 func TestP44_ConfiguredUpstreamsAreNeverEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, learned := newIDP("k1"), newIDP("k1")
-		c := keys.New(keys.Options{Capacity: 2})
+		c := newCache(keys.Options{Capacity: 2})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		for n := range 100 {
@@ -357,7 +357,7 @@ func TestP44_ConfiguredUpstreamsAreNeverEvicted(t *testing.T) {
 func TestRegisterAgainKeepsKeysOfTheSameOrigin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIDP("k1")
-		c := keys.New(keys.Options{})
+		c := newCache(keys.Options{})
 		c.Register("acme", acme(i))
 		want(t, c, "k1", nil)
 		u := acme(i)

@@ -33,17 +33,26 @@ func (c *Cache) refresh(ctx context.Context) (next time.Time) {
 		if c.load(ctx, e) != nil {
 			return time.Time{}
 		}
+		c.judge(e)
 		e.mu.Lock()
 		switch due := !c.now().Before(e.due); {
 		case e.flight != nil: // its end wakes the loop
 		case due:
 			c.begin(ctx, e, TriggerRefresh)
-		case next.IsZero() || e.due.Before(next):
-			next = e.due
+		default:
+			next = sooner(next, sooner(e.due, e.turns(c.now())))
 		}
 		e.mu.Unlock()
 	}
 	return next
+}
+
+// sooner is the earlier of two times; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (c *Cache) entries() []*entry {

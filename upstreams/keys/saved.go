@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/jose"
 )
 
@@ -12,8 +13,10 @@ import (
 type Store interface {
 	// Load returns what was saved last for the upstream; nil and no error when nothing was.
 	Load(ctx context.Context, upstream string) (*Saved, error)
-	// Save replaces it. When it returns nil, a restart finds it.
+	// Save replaces it and, where s.History is there, the history, both or neither. When it returns nil, a restart finds them.
 	Save(ctx context.Context, s *Saved) error
+	// History returns what became of the upstream's keys so far; an empty one when nothing was saved.
+	History(ctx context.Context, upstream string) (history.Log, error)
 }
 
 // Saved is a key set and how it was come by.
@@ -24,6 +27,8 @@ type Saved struct {
 	JWKSURI           string     `json:"jwks_uri"`                      // where it came from
 	Confirmed         time.Time  `json:"confirmed"`
 	Keys              []SavedKey `json:"keys"`
+
+	History *history.Log `json:"-"` // to be saved with it, under its own name; nil: unchanged
 }
 
 // SavedKey is one key of a saved set.
@@ -31,6 +36,7 @@ type SavedKey struct {
 	JWK           string    `json:"jwk"` // RFC 7517
 	FirstSeen     time.Time `json:"first_seen"`
 	LastConfirmed time.Time `json:"last_confirmed"`
+	PinnedUntil   time.Time `json:"pinned_until,omitzero"`
 }
 
 // saved is the form in which a snapshot is kept.
@@ -38,7 +44,7 @@ func (s *snapshot) saved(name string, u Upstream) *Saved {
 	out := &Saved{Upstream: name, Issuer: u.Issuer, ConfiguredJWKSURI: u.JWKSURI, JWKSURI: s.discovery.JWKSURI, Confirmed: s.confirmed}
 	for _, k := range s.keys {
 		jwk := identity(k)
-		out.Keys = append(out.Keys, SavedKey{JWK: jwk, FirstSeen: s.seen[jwk], LastConfirmed: s.confirmed})
+		out.Keys = append(out.Keys, SavedKey{JWK: jwk, FirstSeen: s.seen[jwk], LastConfirmed: s.confirmed, PinnedUntil: s.pins[jwk]})
 	}
 	return out
 }
@@ -51,13 +57,16 @@ func (s *Saved) restore(name string, u Upstream, now time.Time) *snapshot {
 	}
 	var set strings.Builder
 	set.WriteString(`{"keys":[`)
-	seen := make(map[string]time.Time, len(s.Keys))
+	seen, pins := make(map[string]time.Time, len(s.Keys)), map[string]time.Time{}
 	for i, k := range s.Keys {
 		if i > 0 {
 			set.WriteByte(',')
 		}
 		set.WriteString(k.JWK)
 		seen[k.JWK] = k.FirstSeen
+		if !k.PinnedUntil.IsZero() {
+			pins[k.JWK] = k.PinnedUntil
+		}
 	}
 	set.WriteString(`]}`)
 	keys, _, err := jose.ParseKeySet([]byte(set.String()))
@@ -68,7 +77,7 @@ func (s *Saved) restore(name string, u Upstream, now time.Time) *snapshot {
 	if confirmed.After(now) {
 		confirmed = now
 	}
-	return build(keys, seen, confirmed, Discovery{Issuer: s.Issuer, JWKSURI: s.JWKSURI})
+	return build(keys, seen, confirmed, Discovery{Issuer: s.Issuer, JWKSURI: s.JWKSURI}).pinned(pins)
 }
 
 // load takes what the store has, once. Who waits does so on its own context; a store that fails is asked again by the next who

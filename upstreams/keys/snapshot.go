@@ -1,8 +1,13 @@
 package keys
 
 import (
+	"crypto"
+	"encoding/base64"
 	"time"
 
+	gojose "github.com/go-jose/go-jose/v4"
+
+	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/jose"
 )
 
@@ -13,6 +18,7 @@ type snapshot struct {
 	seen      map[string]time.Time  // by the key's JWK: when it was first met
 	confirmed time.Time             // when the fetch that brought it began
 	discovery Discovery
+	pins      map[string]time.Time // by the key's JWK: until when it serves though the set is no longer confirmed
 }
 
 // newSnapshot makes one of keys that are confirmed now. Keys that old knew keep the time when they were first met.
@@ -27,7 +33,11 @@ func newSnapshot(keys []jose.Key, old *snapshot, confirmed time.Time, d Discover
 			}
 		}
 	}
-	return build(keys, seen, confirmed, d)
+	next := build(keys, seen, confirmed, d)
+	if old != nil {
+		next = next.pinned(old.pins)
+	}
+	return next
 }
 
 func build(keys []jose.Key, seen map[string]time.Time, confirmed time.Time, d Discovery) *snapshot {
@@ -49,7 +59,42 @@ func (s *snapshot) within(next *snapshot) *snapshot {
 			left = append(left, k)
 		}
 	}
-	return build(left, s.seen, s.confirmed, s.discovery)
+	return build(left, s.seen, s.confirmed, s.discovery).pinned(s.pins)
+}
+
+// pinned gives a snapshot that nobody has yet those of the pins whose keys it has: what the upstream withdrew is not pinned any more.
+func (s *snapshot) pinned(pins map[string]time.Time) *snapshot {
+	for _, k := range s.keys {
+		jwk := identity(k)
+		if until, ok := pins[jwk]; ok {
+			if s.pins == nil {
+				s.pins = map[string]time.Time{}
+			}
+			s.pins[jwk] = until
+		}
+	}
+	return s
+}
+
+// historic is the keys as the history knows them, never nil; a nil snapshot is an empty set.
+func (s *snapshot) historic() []history.Key {
+	if s == nil {
+		return []history.Key{}
+	}
+	out := make([]history.Key, len(s.keys))
+	for i, k := range s.keys {
+		out[i] = history.Key{ID: k.ID, Thumbprint: thumbprint(k)}
+	}
+	return out
+}
+
+// thumbprint stands for the key material alone (RFC 7638, SHA-256).
+func thumbprint(k jose.Key) string {
+	sum, err := (&gojose.JSONWebKey{Key: k.Public}).Thumbprint(crypto.SHA256)
+	if err != nil { // can't be: every key here was vetted
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(sum)
 }
 
 // identity tells keys apart: material, kid, alg, use and issuer together.

@@ -31,6 +31,7 @@ type Fetched struct {
 	Set       []byte
 	FreshFor  time.Duration // see Freshness; zero: 10 minutes
 	Discovery Discovery
+	Warning   error // the set counts, though something on the way to it was not as it should be
 }
 
 // Discovery is how a key set was found.
@@ -52,8 +53,8 @@ func FileSource(path string) Source {
 	}
 }
 
-// interval is the time from one fetch to the next: nine tenths of what the upstream allows, and of max_stale, so that a refresh comes before
-// either ends.
+// interval is the time from one fetch to the next: nine tenths of what the upstream allows, and of half of max_stale, so that a refresh comes before
+// the one ends and the other raises an alarm.
 func (u Upstream) interval(fresh time.Duration) time.Duration {
 	if u.Static {
 		return staticPoll
@@ -61,7 +62,7 @@ func (u Upstream) interval(fresh time.Duration) time.Duration {
 	if fresh <= 0 {
 		fresh = defaultFresh
 	}
-	fresh = min(max(fresh, minFresh), maxFresh, u.MaxStale)
+	fresh = min(max(fresh, minFresh), maxFresh, u.MaxStale/2)
 	return max(fresh/10*9, minRetry)
 }
 

@@ -11,6 +11,7 @@ const (
 	StateOK      State = "ok"      // the newest fetch succeeded
 	StateStale   State = "stale"   // the last good keys serve; the newest fetch failed, or none has ended since the start
 	StateExpired State = "expired" // not confirmed for longer than max_stale: no longer served
+	StatePinned  State = "pinned"  // the same, but for keys that an operator pinned
 )
 
 // Status is an upstream's readiness.
@@ -23,7 +24,9 @@ type Status struct {
 }
 
 // Usable says whether tokens can be verified now.
-func (s Status) Usable() bool { return s.State == StateOK || s.State == StateStale }
+func (s Status) Usable() bool {
+	return s.State == StateOK || s.State == StateStale || s.State == StatePinned
+}
 
 // Status says how an upstream's keys are doing; of an unknown one, that there are none.
 func (c *Cache) Status(upstream string) Status {
@@ -42,8 +45,10 @@ func (c *Cache) Status(upstream string) Status {
 		return s
 	}
 	s.Keys, s.Confirmed = len(snap.keys), snap.confirmed
-	switch {
-	case e.current(c.now()) == nil:
+	switch now := c.now(); {
+	case e.current(now) == nil && e.pinsEnd(now).After(now):
+		s.State = StatePinned
+	case e.current(now) == nil:
 		s.State = StateExpired
 	case e.last != nil || e.tried.IsZero():
 		s.State = StateStale

@@ -98,10 +98,12 @@ type Get struct {
 	// Bearer gives the credential (RFC 6750 §2.1). It is asked for each request, and only if the URL's host is in CredentialHosts.
 	Bearer          func() (string, error)
 	CredentialHosts []string // host or host:port
+	IfNoneMatch     string   // entity tag of what the caller has (RFC 9110 §13.1.2); empty: none
 }
 
 // GetJSON fetches a JSON document: status 200 and media type application/json or application/…+json (jwk-set+json, RFC 7517 §8.5), or an error.
-// Redirects are followed on the same scheme, host and port, three at most. The body is not judged. Every error is an *Error.
+// Redirects are followed on the same scheme, host and port, three at most. The body is not judged; it is nil where what the caller has is confirmed
+// (304, only with IfNoneMatch). Every error is an *Error.
 func (c *Client) GetJSON(ctx context.Context, rawURL string, o Get) (body []byte, header http.Header, err error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
@@ -112,6 +114,9 @@ func (c *Client) GetJSON(ctx context.Context, rawURL string, o Get) (body []byte
 		return nil, nil, &Error{Host: u.Host, Class: ClassURL, Reason: "not a URL"}
 	}
 	req.Header.Set("Accept", "application/json")
+	if o.IfNoneMatch != "" {
+		req.Header.Set("If-None-Match", o.IfNoneMatch)
+	}
 	if o.Bearer != nil && isCredentialHost(u, o.CredentialHosts) {
 		token, err := o.Bearer()
 		if err != nil {
@@ -124,6 +129,9 @@ func (c *Client) GetJSON(ctx context.Context, rawURL string, o Get) (body []byte
 		return nil, nil, Describe(u.Host, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if o.IfNoneMatch != "" && resp.StatusCode == http.StatusNotModified {
+		return nil, resp.Header, nil
+	}
 	if err := checkJSON(resp); err != nil {
 		err.Host = u.Host
 		return nil, nil, err

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
 )
 
@@ -32,7 +33,8 @@ type DiscoveryOptions struct {
 // Discovery keeps one provider's document: fetched when it is first needed, once for all who wait, and again when it is no longer fresh.
 // It is safe for concurrent use.
 type Discovery struct {
-	o DiscoveryOptions
+	o    DiscoveryOptions
+	kept keys.Kept
 
 	mu       sync.Mutex
 	document *Document

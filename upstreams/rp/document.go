@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"fedbroker/upstreams/jose"
-	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
 )
 
@@ -35,7 +34,12 @@ type Document struct {
 type documentError struct{ error }
 
 // ErrorClass names it among the classes of fetches.
-func (documentError) ErrorClass() string { return "discovery" }
+func (e documentError) ErrorClass() string {
+	if errors.Is(e.error, errOtherIssuer) {
+		return "issuer"
+	}
+	return "discovery"
+}
 
 func (e documentError) Unwrap() error { return e.error }
 
@@ -70,15 +74,17 @@ func checkEndpoint(issuer, endpoint string) error {
 // fetch reads the document, the issuer of which must be the configured one byte for byte (§4.3), and says how long it may be used.
 func (d *Discovery) fetch(ctx context.Context) (Document, time.Duration, error) {
 	address := strings.TrimSuffix(d.o.Issuer, "/") + discoveryPath
-	body, header, err := d.o.HTTP.GetJSON(ctx, address, outbound.Get{MaxBody: maxDocument, Bearer: d.o.Bearer, CredentialHosts: d.o.CredentialHosts})
+	body, header, err := d.o.HTTP.GetJSON(ctx, address, outbound.Get{
+		MaxBody: maxDocument, Bearer: d.o.Bearer, CredentialHosts: d.o.CredentialHosts, IfNoneMatch: d.kept.Tag(address),
+	})
 	if err != nil {
 		return Document{}, 0, fmt.Errorf("discovery: %w", err)
 	}
+	body, fresh := d.kept.Settle(address, body, header)
 	doc, err := parseDocument(d.o.Issuer, body)
 	if err != nil {
 		return Document{}, 0, err
 	}
-	fresh := keys.Freshness(header)
 	if fresh == 0 {
 		fresh = defaultFresh
 	}

@@ -88,15 +88,15 @@ func (p *IdP) JWKS() []byte {
 
 func (p *IdP) keySet(k knobs) []byte {
 	p.mu.Lock()
-	own := slices.Clone(p.keys)
+	own := slices.DeleteFunc(slices.Clone(p.keys), func(key *signingKey) bool { return key.withdrawn })
 	p.mu.Unlock()
 	set := []any{}
 	if k.oddKeys {
 		set = append(set, tokens.OddKeys()...)
 	}
 	for _, key := range own {
-		if k.emptySet || key.withdrawn {
-			continue
+		if k.emptySet {
+			break
 		}
 		if k.duplicateKids {
 			foreign, err := tokens.Generate("ES256")

@@ -29,6 +29,7 @@ type Operator interface {
 	Bindings(ctx context.Context) ([]operator.Binding, error)
 	Sessions(ctx context.Context, q operator.SessionQuery) ([]operator.Session, error)
 	EndSessions(ctx context.Context, which operator.SessionSelection) ([]string, error)
+	UpstreamOperator
 }
 
 const (
@@ -77,6 +78,7 @@ func (s *Server) api() http.Handler {
 		return s.operator.EndSessions(ctx, which)
 	}))
 	s.explaining(mux)
+	s.upstreams(mux)
 	return jsonOnly(mux)
 }
 

@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -19,6 +20,7 @@ import (
 	"fedbroker/broker/decision"
 	"fedbroker/broker/web"
 	"fedbroker/broker/web/admin"
+	"fedbroker/cmd/fedbroker/config/strict"
 	"fedbroker/store"
 	"fedbroker/store/journal"
 	"fedbroker/upstreams"
@@ -72,7 +74,14 @@ type Loaded struct {
 	Name     string    // of the file
 	Warnings []Problem // in the order of their lines
 	seal     []store.SealKey
+	files    map[string]string // that it names → a key that does
 }
+
+// What is wrong with a file; see strict.
+type (
+	Problem = strict.Problem
+	Error   = strict.Error
+)
 
 // Options say where a configuration comes from.
 type Options struct {
@@ -91,7 +100,7 @@ func Load(name string, o Options) (*Loaded, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	text, err := io.ReadAll(io.LimitReader(file, strict.MaxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -104,34 +113,43 @@ func Load(name string, o Options) (*Loaded, error) {
 
 // Read judges the text of a file. Relative paths in it begin at folder; name is what errors call it. Beside an *Error the result may hold warnings.
 func Read(name, folder string, text []byte, o Options) (*Loaded, error) {
-	if o.LookupEnv == nil {
-		o.LookupEnv = os.LookupEnv
-	}
-	root, syntax := parse(text)
+	root, syntax := strict.Parse(text)
 	if syntax != nil {
 		return nil, &Error{File: name, Problems: []Problem{*syntax}}
 	}
-	d := &decoder{report: newReport(), files: files{folder: folder, mayLack: o.MayLack}, lookup: o.LookupEnv}
 	c := &Loaded{Name: name}
-	d.value("", root, reflect.ValueOf(&c.File).Elem())
-	c.withDefaults(d.files)
-	c.judge(d.report)
-	c.Warnings = ordered(d.warnings)
-	if len(d.problems) > 0 && o.MayLack { // told with the rest, so that all mistakes come at once
+	from := strict.Options{Folder: folder, LookupEnv: o.LookupEnv, MayLack: o.MayLack}
+	r := strict.Decode(root, &c.File, from)
+	c.withDefaults(from)
+	c.judge(r)
+	c.Warnings, c.files = r.Warnings(), r.Files()
+	problems := r.Problems()
+	if len(problems) > 0 && o.MayLack { // told with the rest, so that all mistakes come at once
 		o.MayLack = false
 		return Read(name, folder, text, o)
 	}
-	if len(d.problems) > 0 {
-		return c, &Error{File: name, Problems: ordered(d.problems)}
+	if len(problems) > 0 {
+		return c, &Error{File: name, Problems: problems}
 	}
 	return c, nil
 }
 
+// Watched lists the files that the configuration is made of, itself first, but for seal keys: those are read at the start alone.
+func (c *Loaded) Watched() []string {
+	names := []string{c.Name}
+	for _, name := range slices.Sorted(maps.Keys(c.files)) {
+		if key := c.files[name]; key != "seal" && !strings.HasPrefix(key, "seal.") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // withDefaults fills what the packages that own their specs can't: paths are relative to the file's folder.
-func (c *Loaded) withDefaults(f files) {
+func (c *Loaded) withDefaults(f strict.Options) {
 	c.Store.Engine = cmp.Or(c.Store.Engine, "bbolt")
-	c.Store.Path = cmp.Or(c.Store.Path, f.absolute("fedbroker.db"))
-	c.Audit.Dir = cmp.Or(c.Audit.Dir, f.absolute("journal"))
+	c.Store.Path = cmp.Or(c.Store.Path, f.Absolute("fedbroker.db"))
+	c.Audit.Dir = cmp.Or(c.Audit.Dir, f.Absolute("journal"))
 	c.Audit.Durability = cmp.Or(c.Audit.Durability, journal.Wait)
 	c.Audit.Spec = c.Audit.Spec.WithDefaults()
 	c.Log.Level = cmp.Or(c.Log.Level, "info")
@@ -144,7 +162,7 @@ func (c *Loaded) withDefaults(f files) {
 // Effective is the configuration with defaults written, presets applied and secrets redacted: as YAML that the decoder accepts, and as maps, lists
 // and scalars.
 func (c *Loaded) Effective() (text []byte, value any, err error) {
-	node := nodeOf("", reflect.ValueOf(c.effective()))
+	node := strict.Node(c.effective())
 	text, err = yaml.Dump(node, yaml.WithIndent(2), yaml.WithCompactSeqIndent(false), yaml.WithLineWidth(-1))
 	if err == nil {
 		err = node.Load(&value)

@@ -7,9 +7,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"fedbroker/cmd/fedbroker/config/strict"
 )
 
 // sealText is a good seal key; secret is a word that no error may hold.
@@ -219,11 +220,6 @@ func TestRead_Environment(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"${}", "${A", "${A-B}", "${1A}", "${HOST:-x}"} {
-		if _, err := expand(bad, func(string) (string, bool) { return "x", true }); err == nil {
-			t.Errorf("%s: want an error", bad)
-		}
-	}
 }
 
 func TestRead_SecretsFromFiles(t *testing.T) {
@@ -304,7 +300,7 @@ func TestRead_Limits(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"a value within itself", small + "upstreams: [{mappers: [{value: &a [*a]}]}]\n", "levels, aliases unfolded, got more"},
 		{"aliases that unfold", small + "upstreams: [{mappers: [{value: " + bomb + "}}]}]\n", "want at most 200000 values"},
-		{"a long file", "# " + strings.Repeat("x", maxFile), "want at most 1048576 bytes"},
+		{"a long file", "# " + strings.Repeat("x", strict.MaxFile), "want at most 1048576 bytes"},
 		{"deep collections", small + "upstreams: " + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), "want YAML: "},
 	} {
 		_, err := read(t, tt.text, nil, nil)
@@ -338,43 +334,5 @@ func TestP45_SealKeysByIDOrByHash(t *testing.T) {
 	_, err = read(t, "issuer: https://login.example.com\nseal: {keys: [{key_file: other.key}, {key_file: other.key}]}\n", nil, files)
 	if got := problems(t, err); len(got) != 1 || !strings.HasPrefix(got[0], "2: seal.keys[1]: want each seal key once") {
 		t.Errorf("want one problem, got %v", got)
-	}
-}
-
-// Another file is read as strictly as the configuration, and what is in it knows its line.
-func TestStrict(t *testing.T) {
-	type other struct {
-		Name string `yaml:"name"`
-		List []int  `yaml:"list"`
-	}
-	decode := func(text string) (v other, line func(string) int, err error) {
-		line, err = Strict("other.yaml", []byte(text), Options{LookupEnv: func(name string) (string, bool) { return "value", name == "SET" }}, &v,
-			func(bad func(path, format string, args ...any)) {
-				if v.Name == "bad" {
-					bad("name", "want a better one")
-				}
-			})
-		return v, line, err
-	}
-	v, line, err := decode("name: ${SET}\nlist:\n  - 1\n  - 2\n")
-	if err != nil || v.Name != "value" || len(v.List) != 2 {
-		t.Fatalf("got %+v, %v", v, err)
-	}
-	if got := []int{line("name"), line("list[1]"), line("list[1].inner"), line("nowhere")}; !slices.Equal(got, []int{1, 4, 4, 0}) {
-		t.Errorf("want lines 1, 4, 4 and none, got %v", got)
-	}
-	_, _, err = decode("nam: x\nlist: [a]\nname: bad\n")
-	want := []string{"1: nam: unknown key; did you mean name?", "2: list[0]: want a whole number, got text"}
-	if got := problems(t, err); !slices.Equal(got, want) {
-		t.Errorf("want %q, got %q", want, got)
-	}
-	_, _, err = decode("name: bad\n")
-	if got := problems(t, err); !slices.Equal(got, []string{"1: name: want a better one"}) {
-		t.Errorf("got %q", got)
-	}
-	for _, text := range []string{"", "- a", "name: [", "name: ${UNSET}"} {
-		if _, _, err := decode(text); len(problems(t, err)) != 1 {
-			t.Errorf("%q: want one problem, got %v", text, err)
-		}
 	}
 }

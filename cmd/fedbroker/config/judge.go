@@ -8,6 +8,7 @@ import (
 
 	"fedbroker/broker"
 	"fedbroker/broker/lint"
+	"fedbroker/cmd/fedbroker/config/strict"
 	"fedbroker/store"
 	"fedbroker/store/journal"
 )
@@ -16,29 +17,29 @@ import (
 func engineKinds() []string { return []string{"bbolt", "memory"} }
 
 // judge reports what is wrong in meaning: each package judges its own specs, and the seal, the store and the log are judged here.
-func (c *Loaded) judge(r *report) {
+func (c *Loaded) judge(r *strict.Report) {
 	c.judgeSeal(r)
 	if !slices.Contains(engineKinds(), c.Store.Engine) {
-		r.bad("store.engine", "want one of %s, got %q", strings.Join(engineKinds(), ", "), c.Store.Engine)
+		r.Bad("store.engine", "want one of %s, got %q", strings.Join(engineKinds(), ", "), c.Store.Engine)
 	}
 	if c.Store.Engine == "memory" {
-		r.warn("store.engine", "nothing outlives the process: keys, revocations and single use are forgotten at its end")
+		r.Warn("store.engine", "nothing outlives the process: keys, revocations and single use are forgotten at its end")
 	}
 	if d := c.Audit.Durability; d != journal.Wait && d != journal.Async {
-		r.bad("audit.durability", "want %s or %s, got %q", journal.Wait, journal.Async, d)
+		r.Bad("audit.durability", "want %s or %s, got %q", journal.Wait, journal.Async, d)
 	}
 	if _, known := levels()[c.Log.Level]; !known {
-		r.bad("log.level", "want debug, info, warn or error, got %q", c.Log.Level)
+		r.Bad("log.level", "want debug, info, warn or error, got %q", c.Log.Level)
 	}
 	if f := c.Log.Format; f != "json" && f != "text" {
-		r.bad("log.format", "want json or text, got %q", f)
+		r.Bad("log.format", "want json or text, got %q", f)
 	}
-	c.Web.Check(c.Issuer, r.bad)
-	c.Audit.Check(func(path, format string, args ...any) { r.bad(join("audit", path), format, args...) })
-	c.Admin.Check(func(path, format string, args ...any) { r.bad(join("admin", path), format, args...) })
-	broker.Check(c.Config, r.bad, r.warn)
-	if len(r.problems) == 0 {
-		lint.Policy(c.Config, r.warn)
+	c.Web.Check(c.Issuer, r.Bad)
+	c.Audit.Check(func(path, format string, args ...any) { r.Bad(strict.Join("audit", path), format, args...) })
+	c.Admin.Check(func(path, format string, args ...any) { r.Bad(strict.Join("admin", path), format, args...) })
+	broker.Check(c.Config, r.Bad, r.Warn)
+	if len(r.Problems()) == 0 {
+		lint.Policy(c.Config, r.Warn)
 	}
 }
 
@@ -59,15 +60,15 @@ func (c *Loaded) Sealer() (*store.Sealer, error) {
 	return sealer, nil
 }
 
-func (c *Loaded) judgeSeal(r *report) {
+func (c *Loaded) judgeSeal(r *strict.Report) {
 	const how = "`fedbroker secret --seal` prints one"
 	if c.Seal == nil {
-		r.bad("seal", "want key_file or keys, got nothing; %s", how)
+		r.Bad("seal", "want key_file or keys, got nothing; %s", how)
 		return
 	}
 	single := c.Seal.Key != "" || c.Seal.ID != ""
 	if single && len(c.Seal.Keys) > 0 {
-		r.bad("seal.keys", "want one of key_file and keys, got both")
+		r.Bad("seal.keys", "want one of key_file and keys, got both")
 		return
 	}
 	specs, at := c.Seal.Keys, func(i int) string { return fmt.Sprintf("seal.keys[%d]", i) }
@@ -78,12 +79,12 @@ func (c *Loaded) judgeSeal(r *report) {
 	for i, spec := range specs {
 		path := at(i)
 		if spec.Key == "" {
-			r.bad(join(path, "key"), "want a key of 32 bytes in key_file, got none; %s", how)
+			r.Bad(strict.Join(path, "key"), "want a key of 32 bytes in key_file, got none; %s", how)
 			continue
 		}
 		key, err := store.ParseSealKey(spec.Key.Reveal())
 		if err != nil {
-			r.bad(join(path, "key"), "want 32 bytes as base64 or hex, got something else; %s", how)
+			r.Bad(strict.Join(path, "key"), "want 32 bytes as base64 or hex, got something else; %s", how)
 			continue
 		}
 		id := spec.ID
@@ -91,7 +92,7 @@ func (c *Loaded) judgeSeal(r *report) {
 			id = store.SealKeyID(key)
 		}
 		if first, twice := ids[id]; twice {
-			r.bad(path, "want each seal key once, got id %s at %s already", id, at(first))
+			r.Bad(path, "want each seal key once, got id %s at %s already", id, at(first))
 			continue
 		}
 		ids[id] = i
@@ -99,7 +100,7 @@ func (c *Loaded) judgeSeal(r *report) {
 	}
 	if len(c.seal) > 0 {
 		if _, err := store.NewSealer(c.seal); err != nil {
-			r.bad("seal", "%v", err)
+			r.Bad("seal", "%v", err)
 		}
 	}
 }

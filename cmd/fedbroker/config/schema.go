@@ -7,8 +7,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"fedbroker/broker/web"
+	"fedbroker/cmd/fedbroker/config/strict"
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
 )
@@ -84,7 +86,7 @@ func generate() (*schema, *generator, error) {
 
 // of is the schema of a value of type t at path, without the path's own words.
 func (g *generator) of(path string, t reflect.Type) *schema {
-	_, isUnion := reflect.New(t).Interface().(union)
+	_, isUnion := reflect.New(t).Interface().(strict.Union)
 	switch {
 	case t.Kind() == reflect.Pointer:
 		return g.of(path, t.Elem())
@@ -94,7 +96,7 @@ func (g *generator) of(path string, t reflect.Type) *schema {
 		return anyOf(&schema{Type: "string"}, &schema{Type: "array", Items: &schema{Type: "string"}})
 	case isUnion:
 		return anyOf(&schema{Type: "string"}, g.structure(path, t))
-	case t == durationType:
+	case t == reflect.TypeFor[time.Duration]():
 		return anyOf(&schema{Type: "string", Pattern: durationPattern}, &schema{Type: "string", Pattern: variablePattern})
 	case g.shared[t] != "":
 		name := g.shared[t]
@@ -125,28 +127,28 @@ func anyOf(forms ...*schema) *schema { return &schema{AnyOf: forms} }
 
 func (g *generator) structure(path string, t reflect.Type) *schema {
 	out := &schema{Type: "object", Properties: map[string]*schema{}, AdditionalProperties: false}
-	fields := fieldsOf(t)
-	keys := byKey(fields)
+	fields := strict.Fields(t)
+	keys := strict.ByKey(fields)
 	for _, f := range fields {
-		where := join(path, f.key)
-		member := g.of(where, f.typ)
-		if f.file {
-			secret := strings.TrimSuffix(f.key, fileSuffix)
+		where := strict.Join(path, f.Key)
+		member := g.of(where, f.Type)
+		if f.File {
+			secret := strings.TrimSuffix(f.Key, strict.FileSuffix)
 			member = &schema{Type: "string", Description: "The file that holds " + secret + "; white space around it is ignored."}
 		} else {
 			g.used[where] = true
 			w := g.words[where]
 			w.describe(member)
 			if w.Required {
-				out.Required = append(out.Required, f.key)
+				out.Required = append(out.Required, f.Key)
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(out.Properties)) {
-			if keys[key].target == f.target {
-				out.exclude(key, f.key)
+			if keys[key].Target == f.Target {
+				out.exclude(key, f.Key)
 			}
 		}
-		out.Properties[f.key] = member
+		out.Properties[f.Key] = member
 	}
 	slices.Sort(out.Required)
 	return out

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"fedbroker/cmd/fedbroker/config/strict"
 )
 
 func TestSchema_FileIsCurrent(t *testing.T) {
@@ -67,7 +69,7 @@ func (s *schema) accepts(defs map[string]*schema, n *yaml.Node) string {
 	if s.Const != "" && n.Value != s.Const || s.Enum != nil && !slices.Contains(s.Enum, n.Value) || s.Pattern != "" && !regexp.MustCompile(s.Pattern).MatchString(n.Value) {
 		return "value " + n.Value
 	}
-	types := map[string]string{"object": mapTag, "array": seqTag, "string": stringTag, "boolean": boolTag, "integer": intTag}
+	types := map[string]string{"object": "!!map", "array": "!!seq", "string": "!!str", "boolean": "!!bool", "integer": "!!int"}
 	if want := types[s.Type]; want != "" && n.ShortTag() != want {
 		return "want " + s.Type + ", got " + n.ShortTag()
 	}
@@ -122,7 +124,7 @@ func TestSchema_AcceptsTheExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, problem := parse(text)
+		n, problem := strict.Parse(text)
 		if problem != nil {
 			t.Fatal(problem)
 		}
@@ -143,7 +145,7 @@ func TestSchema_RefusesMistakes(t *testing.T) {
 		"two secrets":           small + "clients: [{id: a, secret: b, secret_sha256: c}]\n",
 		"a rule without grant":  small + "exchange: [{id: a, subject: {}, requester: {}}]\n",
 	} {
-		n, problem := parse([]byte(text))
+		n, problem := strict.Parse([]byte(text))
 		if problem != nil {
 			t.Fatal(problem)
 		}

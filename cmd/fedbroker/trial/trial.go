@@ -12,6 +12,7 @@ import (
 	"fedbroker/broker"
 	"fedbroker/broker/policytest"
 	"fedbroker/cmd/fedbroker/config"
+	"fedbroker/cmd/fedbroker/config/strict"
 	"fedbroker/store"
 	"fedbroker/store/engines"
 )
@@ -99,7 +100,7 @@ func readFixtures(name string, check func(f policytest.File, bad func(path, form
 	if err != nil {
 		return f, nil, &UsageError{fmt.Errorf("fixtures: %w", err)}
 	}
-	line, err = config.Strict(name, text, config.Options{LookupEnv: os.LookupEnv}, &f, func(bad func(path, format string, args ...any)) {
+	line, err = strict.Read(name, text, strict.Options{LookupEnv: os.LookupEnv}, &f, func(bad func(path, format string, args ...any)) {
 		if check != nil {
 			check(f, bad)
 		}

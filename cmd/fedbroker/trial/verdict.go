@@ -8,6 +8,7 @@ import (
 	"fedbroker/broker/explain"
 	"fedbroker/broker/rules"
 	"fedbroker/cmd/fedbroker/config"
+	"fedbroker/cmd/fedbroker/config/strict"
 )
 
 // Verdict is what check says of a configuration.
@@ -86,7 +87,7 @@ func (v Verdict) Print(w io.Writer, effective []byte) {
 		fmt.Fprintf(w, "  %s\n", u)
 	}
 	if len(v.Warnings) > 0 {
-		fmt.Fprintf(w, "warnings:\n%s\n", config.Render(v.File, v.Warnings))
+		fmt.Fprintf(w, "warnings:\n%s\n", strict.Render(v.File, v.Warnings))
 	}
 	noun := "warnings"
 	if len(v.Warnings) == 1 {

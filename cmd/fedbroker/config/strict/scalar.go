@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"encoding/json"
@@ -85,7 +85,7 @@ func (d *decoder) text(path string, at place, n *yaml.Node) (string, bool) {
 		d.mismatch(path, at, "text", n)
 		return "", false
 	}
-	text, err := expand(n.Value, d.lookup)
+	text, err := expand(n.Value, d.sources.LookupEnv)
 	if err != nil {
 		d.structural(path, at, "%v", err)
 		return "", false

@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"crypto/sha256"
@@ -14,8 +14,8 @@ import (
 const minSecret = 16
 
 // secret fills a secret, or its hash, from what is written or from the file that is named.
-func (d *decoder) secret(path string, f field, at place, item *yaml.Node, v reflect.Value) {
-	where, target := join(path, f.key), join(path, f.target)
+func (d *decoder) secret(path string, f Field, at place, item *yaml.Node, v reflect.Value) {
+	where, target := Join(path, f.Key), Join(path, f.Target)
 	if d.judged[where] {
 		return
 	}
@@ -24,7 +24,7 @@ func (d *decoder) secret(path string, f field, at place, item *yaml.Node, v refl
 		d.judged[target] = true // that it is missing, or what else is wrong with it, follows
 		return
 	}
-	if f.key != f.target {
+	if f.Key != f.Target {
 		d.places[target], d.written[target] = at, where
 	}
 	if !f.hash {
@@ -32,33 +32,33 @@ func (d *decoder) secret(path string, f field, at place, item *yaml.Node, v refl
 		return
 	}
 	if len(text) < minSecret {
-		d.warn(where, "want a random secret of %d characters at least (`fedbroker secret` prints one), got fewer", minSecret)
+		d.Warn(where, "want a random secret of %d characters at least (`fedbroker secret` prints one), got fewer", minSecret)
 	}
 	sum := sha256.Sum256([]byte(text))
 	v.SetString(hex.EncodeToString(sum[:]))
 }
 
-func (d *decoder) secretText(where string, f field, at place, item *yaml.Node) (string, bool) {
+func (d *decoder) secretText(where string, f Field, at place, item *yaml.Node) (string, bool) {
 	var text string
 	before := len(d.problems)
 	d.value(where, item, reflect.ValueOf(&text).Elem())
 	switch {
 	case len(d.problems) > before:
 		return "", false
-	case text == "" && f.file:
+	case text == "" && f.File:
 		d.structural(where, at, "want a file's name, got nothing")
 		return "", false
 	case text == "":
 		d.structural(where, at, "want a secret, got nothing")
 		return "", false
-	case f.file:
-		return d.files.content(d.report, where, d.files.absolute(text))
+	case f.File:
+		return d.sources.content(d.Report, where, d.sources.Absolute(text))
 	}
 	return text, true
 }
 
 // exclusive reports keys beside each other that fill the same field, such as a secret and the file that holds it.
-func (d *decoder) exclusive(path string, n *yaml.Node, fields map[string]field) {
+func (d *decoder) exclusive(path string, n *yaml.Node, fields map[string]Field) {
 	if n.Kind != yaml.MappingNode {
 		return
 	}
@@ -66,18 +66,18 @@ func (d *decoder) exclusive(path string, n *yaml.Node, fields map[string]field) 
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		f, known := fields[key.Value]
-		if known && !slices.Contains(present[f.target], f.key) {
-			present[f.target] = append(present[f.target], f.key)
-			last[f.target] = place{key.Line, key.Column}
+		if known && !slices.Contains(present[f.Target], f.Key) {
+			present[f.Target] = append(present[f.Target], f.Key)
+			last[f.Target] = place{key.Line, key.Column}
 		}
 	}
 	for target, keys := range present {
 		if len(keys) < 2 {
 			continue
 		}
-		d.structural(join(path, keys[len(keys)-1]), last[target], "want one of %s, got both", strings.Join(keys, " and "))
+		d.structural(Join(path, keys[len(keys)-1]), last[target], "want one of %s, got both", strings.Join(keys, " and "))
 		for _, key := range append(keys, target) {
-			d.judged[join(path, key)] = true
+			d.judged[Join(path, key)] = true
 		}
 	}
 }

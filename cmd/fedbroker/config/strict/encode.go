@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"fmt"
@@ -18,6 +18,9 @@ const redacted = "(redacted)"
 type marshaler interface{ MarshalYAML() (any, error) }
 
 var marshalerType = reflect.TypeFor[marshaler]()
+
+// Node is a struct as the decoder accepts it, secrets redacted.
+func Node(v any) *yaml.Node { return nodeOf("", reflect.ValueOf(v)) }
 
 // nodeOf is nil for what is absent.
 func nodeOf(key string, v reflect.Value) *yaml.Node {
@@ -63,13 +66,13 @@ func nodeOf(key string, v reflect.Value) *yaml.Node {
 
 func structNode(v reflect.Value) *yaml.Node {
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: mapTag}
-	for _, f := range fieldsOf(v.Type()) {
-		value := v.FieldByIndex(f.index)
-		if f.key != f.target || value.IsZero() {
+	for _, f := range Fields(v.Type()) {
+		value := v.FieldByIndex(f.Index)
+		if f.Key != f.Target || value.IsZero() {
 			continue
 		}
-		if n := nodeOf(f.key, value); n != nil {
-			out.Content = append(out.Content, stringNode(f.key), n)
+		if n := nodeOf(f.Key, value); n != nil {
+			out.Content = append(out.Content, stringNode(f.Key), n)
 		}
 	}
 	return out

@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"errors"
@@ -16,15 +16,14 @@ import (
 
 // decoder fills structs from YAML nodes. It is strict and total: it reports everything that does not fit and goes on with the rest.
 type decoder struct {
-	*report
-	files  files
-	lookup func(name string) (string, bool) // of the environment
-	nodes  int                              // visited so far
+	*Report
+	sources files
+	nodes   int // visited so far
 }
 
-// union is a type with more than one form in YAML (a name or a mapping): it tries them through decode, which fills a value strictly from the
+// Union is a type with more than one form in YAML (a name or a mapping): it tries them through decode, which fills a value strictly from the
 // node at hand.
-type union interface {
+type Union interface {
 	UnmarshalYAML(decode func(any) error) error
 }
 
@@ -47,7 +46,7 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 		d.structural(path, at, "want plain YAML without tags; quote a value that begins with !")
 		return
 	}
-	if u, ok := v.Addr().Interface().(union); ok {
+	if u, ok := v.Addr().Interface().(Union); ok {
 		d.union(path, at, n, u)
 		return
 	}
@@ -73,22 +72,22 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 
 // union lets the type try its forms. What one form does not like is no problem yet: if the type gives up, the problems of the form that fits
 // the kind of the node are reported, or, where none fits, what the forms want.
-func (d *decoder) union(path string, at place, n *yaml.Node, u union) {
-	var fit *report
+func (d *decoder) union(path string, at place, n *yaml.Node, u Union) {
+	var fit *Report
 	var wants []string
 	err := u.UnmarshalYAML(func(into any) error {
 		inner := *d
-		inner.report = newReport()
+		inner.Report = newReport()
 		inner.value(path, n, reflect.ValueOf(into).Elem())
 		d.nodes = inner.nodes
 		if len(inner.problems) == 0 {
-			fit = inner.report
+			fit = inner.Report
 			return nil
 		}
 		if want := inner.problems[0].want; want != "" && inner.problems[0].Path == path {
 			wants = append(wants, want)
 		} else {
-			fit = inner.report
+			fit = inner.Report
 		}
 		return &Error{Problems: inner.problems}
 	})
@@ -103,7 +102,7 @@ func (d *decoder) union(path string, at place, n *yaml.Node, u union) {
 	}
 }
 
-func (d *decoder) adopt(inner *report) {
+func (d *decoder) adopt(inner *Report) {
 	if inner == nil {
 		return
 	}
@@ -112,6 +111,7 @@ func (d *decoder) adopt(inner *report) {
 	maps.Copy(d.judged, inner.judged)
 	d.problems = append(d.problems, inner.problems...)
 	d.warnings = append(d.warnings, inner.warnings...)
+	maps.Copy(d.files, inner.files)
 }
 
 // mismatch reports a value of another kind than the one wanted.
@@ -168,11 +168,11 @@ func (d *decoder) pairs(path string, at place, n *yaml.Node, each func(key strin
 			continue
 		}
 		if first, twice := seen[key.Value]; twice {
-			d.structural(join(path, key.Value), where, "want each key once, got it on line %d already", first)
+			d.structural(Join(path, key.Value), where, "want each key once, got it on line %d already", first)
 			continue
 		}
 		seen[key.Value] = where.line
-		d.places[join(path, key.Value)] = where
+		d.places[Join(path, key.Value)] = where
 		each(key.Value, where, item)
 	}
 }
@@ -181,45 +181,46 @@ func (d *decoder) structure(path string, at place, n *yaml.Node, v reflect.Value
 	if n.ShortTag() == nullTag {
 		return
 	}
-	fields := byKey(fieldsOf(v.Type()))
+	fields := ByKey(Fields(v.Type()))
 	d.exclusive(path, n, fields)
 	d.pairs(path, at, n, func(key string, at place, item *yaml.Node) {
-		where := join(path, key)
+		where := Join(path, key)
 		f, known := fields[key]
 		switch {
 		case !known:
 			d.unknown(path, key, at, slices.Sorted(maps.Keys(fields)))
 		case f.secret:
-			d.secret(path, f, at, item, v.FieldByIndex(f.index))
+			d.secret(path, f, at, item, v.FieldByIndex(f.Index))
 		default:
-			d.member(where, f, item, v.FieldByIndex(f.index))
+			d.member(where, f, item, v.FieldByIndex(f.Index))
 		}
 	})
 }
 
 // member fills one field. Paths become absolute.
-func (d *decoder) member(path string, f field, item *yaml.Node, v reflect.Value) {
+func (d *decoder) member(path string, f Field, item *yaml.Node, v reflect.Value) {
 	d.value(path, item, v)
 	if f.path() && v.String() != "" {
-		v.SetString(d.files.absolute(v.String()))
-		if strings.HasSuffix(f.key, fileSuffix) {
-			d.files.exists(d.report, path, v.String(), holdsSecret(f.key))
+		v.SetString(d.sources.Absolute(v.String()))
+		if strings.HasSuffix(f.Key, FileSuffix) {
+			d.sources.exists(d.Report, path, v.String(), holdsSecret(f.Key))
 		}
 	}
 }
 
 func (d *decoder) unknown(path, key string, at place, known []string) {
-	where := join(path, printable(key))
+	where := Join(path, printable(key))
 	near, ok := nearest.Word(key, known)
 	if !ok {
 		d.structural(where, at, "unknown key; want one of %s", strings.Join(known, ", "))
 		return
 	}
-	d.judged[join(path, near)] = true // that it is missing follows from the mistyped key
+	d.judged[Join(path, near)] = true // that it is missing follows from the mistyped key
 	d.structural(where, at, "unknown key; did you mean %s?", near)
 }
 
-func join(path, key string) string {
+// Join is the path of a key below another.
+func Join(path, key string) string {
 	if path == "" {
 		return key
 	}

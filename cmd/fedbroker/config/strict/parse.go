@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"errors"
@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	maxFile  = 1 << 20 // bytes; ten thousand rules fit
+	MaxFile  = 1 << 20 // bytes of a file; ten thousand rules fit
 	maxDepth = 32      // nested collections; the deepest key of ours is 8 below the top, a mapper's value may add to it
 	maxNodes = 200_000 // values visited, aliases followed: a small file can't unfold into a large one
 )
 
-// parse reads one YAML document that is a mapping. What it returns as an error has no path yet.
-func parse(text []byte) (*yaml.Node, *Problem) {
-	if len(text) > maxFile {
-		return nil, &Problem{Text: fmt.Sprintf("want at most %d bytes, got %d", maxFile, len(text))}
+// Parse reads one YAML document that is a mapping. What it returns as an error has no path yet.
+func Parse(text []byte) (*yaml.Node, *Problem) {
+	if len(text) > MaxFile {
+		return nil, &Problem{Text: fmt.Sprintf("want at most %d bytes, got %d", MaxFile, len(text))}
 	}
 	var document yaml.Node
 	limits := loaderlimits.New(loaderlimits.DepthValue(maxDepth))

@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"errors"
@@ -16,17 +16,15 @@ const (
 	othersRead = fs.FileMode(0o004)
 )
 
-// files reads what the configuration points at. folder is where relative paths begin.
-type files struct {
-	folder  string
-	mayLack bool // a file that is not there is worth a warning only
-}
+// files reads what the configuration points at.
+type files struct{ Options }
 
-func (f files) absolute(path string) string {
+// Absolute is a path as the file's folder has it.
+func (o Options) Absolute(path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
 	}
-	return filepath.Join(f.folder, path)
+	return filepath.Join(o.Folder, path)
 }
 
 // holdsSecret names the paths whose files are secrets that someone else reads: keys of ours, and an upstream's bearer token.
@@ -35,26 +33,28 @@ func holdsSecret(key string) bool {
 }
 
 // exists reports a file that is not there, and warns of a secret that others can read.
-func (f files) exists(r *report, path, name string, secret bool) {
+func (f files) exists(r *Report, path, name string, secret bool) {
+	r.read(path, name)
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
 		f.unread(r, path, name, err)
 	case info.IsDir():
-		r.bad(path, "want a file, got the folder %s", name)
+		r.Bad(path, "want a file, got the folder %s", name)
 	case secret:
 		f.exposed(r, path, name, info)
 	}
 }
 
-func (f files) exposed(r *report, path, name string, info fs.FileInfo) {
+func (f files) exposed(r *Report, path, name string, info fs.FileInfo) {
 	if mode := info.Mode().Perm(); mode&othersRead != 0 {
-		r.warn(path, "others can read %s (mode %04o); want mode 0600", name, mode)
+		r.Warn(path, "others can read %s (mode %04o); want mode 0600", name, mode)
 	}
 }
 
 // content reads a secret without the white space around it.
-func (f files) content(r *report, path, name string) (string, bool) {
+func (f files) content(r *Report, path, name string) (string, bool) {
+	r.read(path, name)
 	file, err := os.Open(name)
 	if err != nil {
 		f.unread(r, path, name, err)
@@ -63,7 +63,7 @@ func (f files) content(r *report, path, name string) (string, bool) {
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil || info.IsDir() {
-		r.bad(path, "want a file, got the folder %s", name)
+		r.Bad(path, "want a file, got the folder %s", name)
 		return "", false
 	}
 	f.exposed(r, path, name, info)
@@ -71,23 +71,23 @@ func (f files) content(r *report, path, name string) (string, bool) {
 	trimmed := strings.TrimSpace(string(text))
 	switch {
 	case err != nil:
-		r.bad(path, "want a file that can be read, got %v", reason(err, name))
+		r.Bad(path, "want a file that can be read, got %v", reason(err, name))
 	case len(text) > maxSecret:
-		r.bad(path, "want at most %d bytes in %s, got more", maxSecret, name)
+		r.Bad(path, "want at most %d bytes in %s, got more", maxSecret, name)
 	case trimmed == "":
-		r.bad(path, "want a secret in %s, got nothing", name)
+		r.Bad(path, "want a secret in %s, got nothing", name)
 	default:
 		return trimmed, true
 	}
 	return "", false
 }
 
-func (f files) unread(r *report, path, name string, err error) {
-	if f.mayLack && errors.Is(err, fs.ErrNotExist) {
-		r.warn(path, "%s is not there; serve refuses to start without it", name)
+func (f files) unread(r *Report, path, name string, err error) {
+	if f.MayLack && errors.Is(err, fs.ErrNotExist) {
+		r.Warn(path, "%s is not there; serve refuses to start without it", name)
 		return
 	}
-	r.bad(path, "want a file that can be read, got %v", reason(err, name))
+	r.Bad(path, "want a file that can be read, got %v", reason(err, name))
 }
 
 // reason is an error of the file system that names the file once.

@@ -1,8 +1,9 @@
-package config
+package strict
 
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -49,27 +50,46 @@ func Render(file string, problems []Problem) string {
 // place is where a value stands in the file.
 type place struct{ line, column int }
 
-// report collects problems and knows where each path was written.
-type report struct {
+// Report collects problems and knows where each path was written.
+type Report struct {
 	places   map[string]place
 	written  map[string]string // a key that was filled from its twin → the twin's path
 	judged   map[string]bool   // paths that have a structural problem: what follows from it is not reported again
 	problems []Problem
 	warnings []Problem
+	files    map[string]string // that were looked at → the path of the first key that names it
 }
 
-func newReport() *report {
-	return &report{places: map[string]place{}, written: map[string]string{}, judged: map[string]bool{}}
+func newReport() *Report {
+	return &Report{places: map[string]place{}, written: map[string]string{}, judged: map[string]bool{}, files: map[string]string{}}
+}
+
+// Problems are what is wrong, in the order of their lines.
+func (r *Report) Problems() []Problem { return ordered(r.problems) }
+
+// Warnings are what is odd, in the order of their lines.
+func (r *Report) Warnings() []Problem { return ordered(r.warnings) }
+
+// Files maps the files that were looked at to a key that names each.
+func (r *Report) Files() map[string]string { return maps.Clone(r.files) }
+
+// Line is where a path, or the nearest thing around it, stands.
+func (r *Report) Line(path string) int { return r.locate(path, "").Line }
+
+func (r *Report) read(path, name string) {
+	if _, known := r.files[name]; !known {
+		r.files[name] = path
+	}
 }
 
 // structural adds a problem of form at a path, and keeps later judgements of the same value quiet.
-func (r *report) structural(path string, at place, format string, args ...any) {
+func (r *Report) structural(path string, at place, format string, args ...any) {
 	r.judged[path] = true
 	r.problems = append(r.problems, Problem{Line: at.line, Column: at.column, Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
-// bad adds a problem of meaning; its line is that of the path or of the nearest thing around it that was written.
-func (r *report) bad(path, format string, args ...any) {
+// Bad adds a problem of meaning; its line is that of the path or of the nearest thing around it that was written.
+func (r *Report) Bad(path, format string, args ...any) {
 	for outer := path; outer != ""; outer = parent(outer) {
 		if r.judged[outer] {
 			return
@@ -78,12 +98,12 @@ func (r *report) bad(path, format string, args ...any) {
 	r.problems = append(r.problems, r.locate(path, fmt.Sprintf(format, args...)))
 }
 
-// warn adds what is odd, but no reason to refuse.
-func (r *report) warn(path, format string, args ...any) {
+// Warn adds what is odd, but no reason to refuse.
+func (r *Report) Warn(path, format string, args ...any) {
 	r.warnings = append(r.warnings, r.locate(path, fmt.Sprintf(format, args...)))
 }
 
-func (r *report) locate(path, text string) Problem {
+func (r *Report) locate(path, text string) Problem {
 	if twin, ok := r.written[path]; ok {
 		path = twin
 	}

@@ -1,0 +1,130 @@
+// Package reload applies the configuration again when it has changed, or when it is told to. What is wrong with the new one leaves the one before
+// in use.
+package reload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fedbroker/broker"
+	"fedbroker/cmd/fedbroker/config"
+)
+
+// Broker is what a configuration is for; *broker.Broker is one.
+type Broker interface {
+	Reload(ctx context.Context, c broker.Config) error
+	RefuseReload(ctx context.Context, err error)
+}
+
+// Options of New. All are required.
+type Options struct {
+	Loaded *config.Loaded                 // that serves
+	Load   func() (*config.Loaded, error) // reads it anew
+	Broker Broker
+	Log    *slog.Logger
+}
+
+// Reloader keeps a broker at what its files say.
+type Reloader struct {
+	o       Options
+	current atomic.Pointer[config.Loaded]
+	files   watched
+}
+
+// New makes one that has not looked yet.
+func New(o Options) *Reloader {
+	r := &Reloader{o: o, files: watched{names: o.Loaded.Watched()}}
+	r.current.Store(o.Loaded)
+	return r
+}
+
+// Current is the configuration in use.
+func (r *Reloader) Current() *config.Loaded { return r.current.Load() }
+
+// Run applies what has changed since the configuration was loaded, at once, and then whatever changes, and the whole anew whenever something
+// comes from hangup. It returns nil after ctx ended.
+func (r *Reloader) Run(ctx context.Context, hangup <-chan os.Signal) error {
+	if c, err := r.read(); err != nil || !reflect.DeepEqual(c.File, r.Current().File) {
+		r.apply(ctx, c, err)
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for looks := 1; ; looks++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+		case <-tick.C:
+			if !r.files.changed(looks%deepEvery == 0) || !r.files.settle(ctx) {
+				continue
+			}
+		}
+		c, err := r.read()
+		r.apply(ctx, c, err)
+	}
+}
+
+// maxReads bounds how often a configuration is read that names other files each time.
+const maxReads = 3
+
+// read loads the configuration after it has looked at all its files, so that what changes meanwhile is seen by the next look.
+func (r *Reloader) read() (c *config.Loaded, err error) {
+	for range maxReads {
+		r.files.look()
+		c, err = r.o.Load()
+		if c == nil || slices.Equal(c.Watched(), r.files.names) {
+			break
+		}
+		r.files.names = c.Watched()
+	}
+	return c, err
+}
+
+// apply hands on what can be used, and tells of what can't.
+func (r *Reloader) apply(ctx context.Context, c *config.Loaded, err error) {
+	if err == nil {
+		err = fixed(r.Current().File, c.File)
+	}
+	if err != nil {
+		r.o.Broker.RefuseReload(ctx, err)
+		return
+	}
+	if r.o.Broker.Reload(ctx, c.Config) != nil {
+		return // told by the broker
+	}
+	for _, w := range c.Warnings {
+		r.o.Log.Warn("configuration", slog.String("file", c.Name), slog.Int("line", w.Line), slog.String("path", w.Path), slog.String("text", w.Text))
+	}
+	r.current.Store(c)
+}
+
+// errFixed is what a key can't do that was read when the process started.
+var errFixed = errors.New("want what it was at the start, got another value; it takes a restart")
+
+// fixed refuses other values of what is opened once: listeners, the store, the journal, the keys that seal, the log.
+func fixed(was, is config.File) error {
+	var keys []string
+	for _, k := range []struct {
+		name    string
+		was, is any
+	}{
+		{"listen", was.Web.Listen, is.Web.Listen}, {"tls", was.Web.TLS, is.Web.TLS}, {"trusted_proxies", was.Web.TrustedProxies, is.Web.TrustedProxies},
+		{"admin", was.Admin, is.Admin}, {"store", was.Store, is.Store}, {"audit", was.Audit, is.Audit}, {"seal", was.Seal, is.Seal}, {"log", was.Log, is.Log},
+	} {
+		if !reflect.DeepEqual(k.was, k.is) {
+			keys = append(keys, k.name)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", strings.Join(keys, ", "), errFixed)
+}
