@@ -10,7 +10,7 @@ import (
 // kinds is the table of upstream kinds: a new one is a file and a line here.
 var kinds = map[string]spec.Kind{
 	"jwt":  jwtKind,
-	"oidc": oidcKind,
+	"oidc": {Login: true, Check: spec.CheckOIDC}, // an OpenID provider: ID tokens of login attempts, and tokens of its other clients for exchange
 }
 
 // Kinds returns the names of all upstream kinds, sorted.
