@@ -1,6 +1,7 @@
 package upstreams_test
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -36,6 +37,8 @@ func TestP20_ActorsBecomeSubjectsOfOurs(t *testing.T) {
 		{"no object", "bot", nil, true},
 		{"empty", map[string]any{}, nil, true},
 		{"nine", long, nil, true},
+		{"null", json.RawMessage("null"), nil, true},
+		{"an inner null", link("bot", "act", json.RawMessage("null")), nil, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := &bench{t, c, b.set}
@@ -122,10 +125,38 @@ func TestP23_IDJAGIsRedeemedAndNothingElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) { (&bench{t, b.clock, b.set}).refuses("acme", c.raw, grant, c.reason) })
 	}
 	b.refuses("acme", sign("client_id", "wiki"), grant, upstreams.ReasonAudience)
+	b.refuses("acme", sign("client_id", ""), upstreams.Want{Purpose: upstreams.PurposeGrant}, upstreams.ReasonClaim) // nobody is no client
 	for _, purpose := range []upstreams.Purpose{upstreams.PurposeExchange, upstreams.PurposeActor} {
 		b.refuses("acme", sign(), upstreams.Want{Purpose: purpose, Requester: "gateway"}, upstreams.ReasonClass)
 	}
 	b.accepts("acme", idp.Sign(idp.Claims("alice", ourIssuer)), grant) // another assertion (RFC 7523)
+}
+
+// It ends no login and is nobody's credential, even if it is made to fit in all else.
+func TestP23_IDJAGIsNeitherLoginNorCredential(t *testing.T) {
+	c := newClock()
+	idp := newIdP(t, c, upstreamtest.Options{})
+	b := newBench(t, c, oidcSpec("acme", idp, upstreams.Audience{Value: audience}))
+	asClient := upstreams.Want{Purpose: upstreams.PurposeClient, ClientAudience: "workload"}
+	for _, tc := range []struct {
+		aud  string
+		want upstreams.Want
+	}{{loginID, login}, {"workload", asClient}} {
+		claims := func() map[string]any {
+			return with(idp.Claims("alice", tc.aud), "nonce", nonce, "client_id", "gateway", "jti", "j-1")
+		}
+		b.accepts("acme", idp.Sign(claims()), tc.want)
+		b.refuses("acme", idp.Sign(claims(), upstreamtest.Typ("oauth-id-jag+jwt")), tc.want, upstreams.ReasonClass)
+	}
+}
+
+// A credential is for whoever bears it: one that is bound to a key is none, for nobody proves that key.
+func TestP25_BoundTokenIsNoCredential(t *testing.T) {
+	c := newClock()
+	idp := newIdP(t, c, upstreamtest.Options{})
+	b := newBench(t, c, jwtSpec("acme", idp))
+	bound := with(idp.Claims("pod", "workload"), "cnf", map[string]any{"jkt": strings.Repeat("a", 43)})
+	b.refuses("acme", idp.Sign(bound), upstreams.Want{Purpose: upstreams.PurposeClient, ClientAudience: "workload"}, upstreams.ReasonConfirmation)
 }
 
 // Who signs in, or authenticates, is nobody's deputy: our tokens of a login name no actor (P19).

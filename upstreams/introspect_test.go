@@ -1,11 +1,15 @@
 package upstreams_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +21,7 @@ import (
 // oracle is an introspection endpoint; a test says what it answers.
 type oracle struct {
 	asked  atomic.Int32
+	retry  string // Retry-After
 	status int
 	media  string
 	answer func() string
@@ -28,6 +33,7 @@ func (o *oracle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	o.form.Store(r)
 	w.Header().Set("Content-Type", o.media)
+	w.Header().Set("Retry-After", o.retry)
 	w.WriteHeader(o.status)
 	_, _ = w.Write([]byte(o.answer()))
 }
@@ -179,11 +185,89 @@ func TestP13_AnswerCountsForThirtySecondsAndNotBeyondExp(t *testing.T) {
 	ask(1)
 	b.clock.Add(time.Second)
 	ask(2)
+	expires := b.clock.Now().Add(40 * time.Second).Unix() // ten seconds after this answer is asked for
+	o.answer = func() string {
+		return fmt.Sprintf(`{"active":true,"sub":"alice","aud":%q,"exp":%d}`, audience, expires)
+	}
+	b.clock.Add(30 * time.Second)
+	ask(3)
+	b.clock.Add(9 * time.Second)
+	ask(3)
+	b.clock.Add(time.Second) // the leeway is for clocks that differ, not for what is remembered
+	ask(4)
 	o.answer = func() string { return `{"active":false}` }
 	b.clock.Add(30 * time.Second)
 	if _, err := in.Introspect(t.Context(), "tok", exchange); !errors.Is(err, upstreams.ErrInvalid) {
 		t.Errorf("revoked at the upstream: %v", err)
 	}
+}
+
+// What one reader does to the claims, no other sees.
+func TestP13_ClaimsAreTheReadersOwn(t *testing.T) {
+	_, o, in := newOracle(t, map[string]any{"org": map[string]any{"unit": "R&D"}})
+	first, err := in.Introspect(t.Context(), "tok", exchange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Claims["org"].(map[string]any)["unit"] = "board"
+	second, err := in.Introspect(t.Context(), "tok", exchange)
+	if err != nil || second.Claims["org"].(map[string]any)["unit"] != "R&D" || o.asked.Load() != 1 {
+		t.Errorf("got %v, asked %d times: %v", second.Claims["org"], o.asked.Load(), err)
+	}
+}
+
+// A token of which nobody says when it was issued is older than every revocation.
+func TestP26_OpaqueTokenOfUnknownAgeIsOlderThanAnyRevocation(t *testing.T) {
+	_, _, in := newOracle(t, map[string]any{"iat": nil})
+	id, err := in.Introspect(t.Context(), "tok", exchange)
+	if err != nil || id.IssuedAt.IsZero() || id.IssuedAt.Unix() > 1 {
+		t.Errorf("issued at %v: %v", id.IssuedAt, err)
+	}
+}
+
+// The name of an opaque token in lineage is no plain hash of it: no JWT's signing input can be made to have the same.
+func TestP13_TokenIDHasADomainOfItsOwn(t *testing.T) {
+	_, _, in := newOracle(t, nil)
+	id, err := in.Introspect(t.Context(), "tok", exchange)
+	plain := sha256.Sum256([]byte("tok"))
+	if err != nil || id.TokenID == base64.RawURLEncoding.EncodeToString(plain[:16]) {
+		t.Errorf("got %s: %v", id.TokenID, err)
+	}
+}
+
+func TestP13_RetryAfterIsTheUpstreams(t *testing.T) {
+	_, o, in := newOracle(t, nil)
+	o.status, o.retry = http.StatusServiceUnavailable, "7"
+	_, err := in.Introspect(t.Context(), "tok", exchange)
+	if e, ok := errors.AsType[*upstreams.Error](err); !ok || e.RetryAfter != 7*time.Second {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Whoever is turned away because others are asked about is told when to come again.
+func TestP13_BusyUpstreamSaysWhenToComeAgain(t *testing.T) {
+	_, o, in := newOracle(t, nil)
+	answer, arrived, leave := o.answer, make(chan struct{}), make(chan struct{})
+	o.answer = func() string {
+		arrived <- struct{}{}
+		<-leave
+		return answer()
+	}
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			if _, err := in.Introspect(t.Context(), fmt.Sprint("tok", i), exchange); err != nil {
+				t.Error(err)
+			}
+		})
+		<-arrived
+	}
+	_, err := in.Introspect(t.Context(), "one more", exchange)
+	if e, ok := errors.AsType[*upstreams.Error](err); !ok || e.Reason != upstreams.ReasonUnavailable || e.RetryAfter != time.Second {
+		t.Errorf("got %v", err)
+	}
+	close(leave)
+	all.Wait()
 }
 
 func TestP13_OnlyForExchange(t *testing.T) {

@@ -193,6 +193,16 @@ func TestProblemsAreNamedByKey(t *testing.T) {
 		{"introspection.client_id", "", minimal(func(s *upstreams.Spec) {
 			s.Introspection = &upstreams.Introspection{Endpoint: "https://idp.example/i", ClientSecret: "s"}
 		})},
+		{"introspection.endpoint", "http://idp.example/i", minimal(func(s *upstreams.Spec) {
+			s.Introspection = &upstreams.Introspection{Endpoint: "http://idp.example/i", ClientID: "c", ClientSecret: "s"}
+		})},
+		{"introspection", "audiences", interactive(func(s *upstreams.Spec) {
+			s.Audiences, s.Introspection = nil, &upstreams.Introspection{Endpoint: s.Issuer + "/i", ClientID: "c", ClientSecret: "s"}
+		})},
+		{"introspection", "one issuer", minimal(func(s *upstreams.Spec) {
+			s.Issuer, s.IssuerPattern, s.CredentialHosts = "", "https://idp.example/*", []string{"idp.example"}
+			s.Introspection = &upstreams.Introspection{Endpoint: "https://idp.example/i", ClientID: "c", ClientSecret: "s"}
+		})},
 	} {
 		t.Run(tc.path+" "+tc.text, func(t *testing.T) {
 			found := problems(tc.o)

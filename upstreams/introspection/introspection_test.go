@@ -2,8 +2,10 @@ package introspection
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,6 +63,7 @@ func TestP13_WaitersHaveTheirOwnDeadlines(t *testing.T) {
 				t.Errorf("the impatient one: %v", err)
 			}
 		})
+		synctest.Wait() // the impatient one asks: its going must not end the question
 		all.Go(func() {
 			if claims, err := c.Ask(t.Context(), "t"); err != nil || claims.Value("active") != true {
 				t.Errorf("the other: %v", err)
@@ -68,4 +71,21 @@ func TestP13_WaitersHaveTheirOwnDeadlines(t *testing.T) {
 		})
 		all.Wait()
 	})
+}
+
+// What is kept tells nobody which tokens were asked about, nor does one process's memory tell another's.
+func TestP13_TokensAreNotKept(t *testing.T) {
+	ask := func(context.Context, string) (jose.Claims, error) { return jose.ParseClaims([]byte(`{"active":true}`)) }
+	kept := func() string {
+		c := New(Options{Now: time.Now, Ask: ask})
+		if _, err := c.Ask(t.Context(), "s3cret-token"); err != nil {
+			t.Fatal(err)
+		}
+		return c.answers.Keys()[0]
+	}
+	plain := sha256.Sum256([]byte("s3cret-token"))
+	one, other := kept(), kept()
+	if strings.Contains(one, "s3cret") || one == string(plain[:]) || one == other {
+		t.Error("the token, its plain hash, or what another process would keep")
+	}
 }
