@@ -28,6 +28,8 @@ const (
 	remembered = 4096
 	// maxFlights is how many tokens are asked about at a time: garbage must not keep others waiting for long.
 	maxFlights = 4
+	// maxWait is how long a token waits for its turn, so that a small burst is no refusal.
+	maxWait = time.Second
 )
 
 // ErrBusy: as many tokens as may be are being asked about.
@@ -71,10 +73,13 @@ func (c *Client) Ask(ctx context.Context, token string) (jose.Claims, error) {
 		return a.claims, nil
 	}
 	flight := c.flights.DoChan(key, func() (any, error) {
+		asked := c.o.Now()
+		wait := time.NewTimer(maxWait)
+		defer wait.Stop()
 		select {
 		case c.busy <- struct{}{}:
 			defer func() { <-c.busy }()
-		default:
+		case <-wait.C:
 			return jose.Claims{}, ErrBusy
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
@@ -83,7 +88,7 @@ func (c *Client) Ask(ctx context.Context, token string) (jose.Claims, error) {
 		if err != nil {
 			return jose.Claims{}, err
 		}
-		a := answer{claims: claims, until: c.o.Now().Add(maxAge)}
+		a := answer{claims: claims, until: asked.Add(maxAge)}
 		if expires, err := claims.Time("exp"); err == nil && expires.Before(a.until) {
 			a.until = expires
 		}
