@@ -131,7 +131,8 @@ func (c *Checker) Check(headers []string, w Want) (oauth.Proof, error) {
 	return oauth.Proof{Key: p.key, TokenHash: p.ath}, nil
 }
 
-// remember is the memory of who sent the request; a proof that the other one has was used, too.
+// remember is the memory of who sent the request; a proof that the other one has was used, too. That one is asked again afterwards: of two who bring
+// the same proof at once, each by another memory, both may be refused, but never both taken.
 func (c *Checker) remember(m mark, w Want) remembered {
 	into, other := c.seen, c.strangers
 	if w.Nobody {
@@ -140,7 +141,13 @@ func (c *Checker) remember(m mark, w Want) remembered {
 	if other.has(m) {
 		return seenBefore
 	}
-	return into.add(m, w.Now)
+	if was := into.add(m, w.Now); was != added {
+		return was
+	}
+	if other.has(m) {
+		return seenBefore
+	}
+	return added
 }
 
 // fresh is check 10 of RFC 9449 §4.3: a nonce has to be one of ours. Without one a proof is taken where none is demanded, unless it may have been

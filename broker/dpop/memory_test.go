@@ -152,3 +152,26 @@ func TestP25_StrangersFillTheirOwnMemory(t *testing.T) {
 		t.Errorf("a client's by nobody: %v", err)
 	}
 }
+
+// Who brings a proof by one memory while another brings it by the other is not taken beside them.
+func TestP25_OneProofByBothMemoriesAtOnceServesOnce(t *testing.T) {
+	const marks = 1 << 16
+	c := newChecker(t)
+	taken := make([]atomic.Int32, marks)
+	var all sync.WaitGroup
+	for _, nobody := range []bool{false, true} {
+		all.Go(func() {
+			for i := range taken {
+				if c.remember(mark{byte(i), byte(i >> 8)}, Want{Now: noon, Nobody: nobody}) == added {
+					taken[i].Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i := range taken {
+		if taken[i].Load() > 1 {
+			t.Fatalf("mark %d was taken by both", i)
+		}
+	}
+}
