@@ -141,6 +141,9 @@ func folded(node *syntax.Regexp) []string {
 // maxSample bounds a text that is made to match: {1000} within {1000} is a million.
 const maxSample = 4096
 
+// maxSteps bounds the work for it, where repetitions of nothing stand within each other.
+const maxSteps = 1 << 16
+
 // sample makes a text that a tree admits, and leaves out one node, at whose place something else is to stand.
 type sample struct {
 	focus   *syntax.Regexp // nil: nothing is left out
@@ -148,12 +151,16 @@ type sample struct {
 	out     []rune
 	literal []bool // of each rune: the pattern holds it as it is
 	begun   bool
+	steps   int // nodes that add was asked for
 }
 
 // add appends what re admits; false if that is nothing, or too much.
 func (s *sample) add(re *syntax.Regexp) bool {
 	if !s.begun {
 		s.begun, s.at = true, -1
+	}
+	if s.steps++; s.steps > maxSteps {
+		return false
 	}
 	if re == s.focus {
 		if s.at < 0 {

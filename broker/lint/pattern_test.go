@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -81,11 +82,32 @@ func TestSample_GivesUp(t *testing.T) {
 	}
 }
 
-// However deep alternatives stand, each is looked at once: a pattern of 300 bytes must not hang whoever checks a configuration.
-func TestWitness_DeepAlternativesEnd(t *testing.T) {
-	p := "a"
-	for range 60 {
-		p = "(x" + p + "|.b)"
+// However deep alternatives stand, each node is looked at once: a pattern of 300 bytes must not hang whoever checks a configuration. The second
+// pattern's innermost alternative admits nothing, so that each of those around it is given up in turn.
+func TestSample_DeepAlternativesTakeAStepForEachNode(t *testing.T) {
+	for _, innermost := range []string{"a", `[^\x00-\x{10FFFF}]`} {
+		p := innermost
+		for range 40 {
+			p = "(x" + p + "|.b)"
+		}
+		tree, err := syntax.Parse(p, syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := sample{}
+		if want := len(nodes(tree)); !s.add(tree) || s.steps > want {
+			t.Errorf("%q innermost: a sample %q in %d steps, want one in at most %d", innermost, string(s.out), s.steps, want)
+		}
 	}
-	patternWitnesses("claims.sub", "^(?:"+p+"|.*)$", false)
+}
+
+// A pattern of more nodes than anybody writes is not looked into at all.
+func TestWitness_IntoNoVastPattern(t *testing.T) {
+	vast := strings.Repeat("[ab]c", maxNodes)
+	if got := patternWitnesses("claims.sub", vast+".*", false); len(got) > 0 {
+		t.Errorf("got %d witnesses", len(got))
+	}
+	if got := patternWitnesses("claims.sub", "^.*$", false); len(got) == 0 {
+		t.Error("none of a short one")
+	}
 }
