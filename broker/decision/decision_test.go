@@ -346,8 +346,96 @@ func TestP47_OneLargeRecordLosesNoOther(t *testing.T) {
 	if err != nil || len(got.Subject.Claims) > 0 || got.Whole() {
 		t.Errorf("%+v, %v", got, err)
 	}
-	form := oauth.Form{oauth.ParamScope: {strings.Repeat("<", maxScope+1)}, oauth.ParamSubjectTokenType: {strings.Repeat("x", maxType+1)}}
-	if r := Of(&oauth.TokenRequest{Form: form}, Ending{}); r.Scope != "" || r.SubjectType != "" || !slices.Contains(r.Partial, PartRequest) {
+	if got.Partial[0] != PartClaims || len(got.Unverified()) > 0 {
+		t.Errorf("it was verified: %v", got.Partial)
+	}
+	bloated := example("bloated")
+	bloated.Subject.Typ = strings.Repeat("<", 60000)
+	hopeless := example("hopeless")
+	hopeless.Reason = strings.Repeat("<", 10000)
+	r.note(bloated)
+	r.note(hopeless)
+	r.note(example("other"))
+	r.flush(t.Context())
+	if got := ids(t, s); lost != 1 || !slices.Equal(got, []string{"bloated", "large", "other", "small"}) {
+		t.Errorf("lost %d, kept %v", lost, got)
+	}
+}
+
+func TestP47_OnlyWordsThatARequestCanSayAreKept(t *testing.T) {
+	for name, form := range map[string]oauth.Form{
+		"long scope":     {oauth.ParamScope: {strings.Repeat("x", maxScope+1)}},
+		"no scope":       {oauth.ParamScope: {`a "quoted" one`}},
+		"requested type": {oauth.ParamRequestedTokenType: {"urn:x"}},
+		"subject type":   {oauth.ParamSubjectTokenType: {strings.Repeat("x", 60000)}},
+		"actor type":     {oauth.ParamActorTokenType: {"urn:x"}},
+	} {
+		r := Of(&oauth.TokenRequest{Form: form}, Ending{})
+		if r.Scope+r.TokenType+r.SubjectType+r.ActorType != "" || !slices.Contains(r.Partial, PartRequest) {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	form := oauth.Form{oauth.ParamScope: {"a b"}, oauth.ParamSubjectTokenType: {oauth.TypeJWT}}
+	if r := Of(&oauth.TokenRequest{Form: form}, Ending{}); r.Scope != "a b" || r.SubjectType != oauth.TypeJWT || slices.Contains(r.Partial, PartRequest) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// An op that the engine takes with no other is lost alone.
+func TestCommit_OneBadOpLosesNoOther(t *testing.T) {
+	engine, s := open(t, time.Now)
+	lost := 0
+	r := recorder(t, s, RecorderOptions{TTL: time.Hour, Dropped: func(n int) { lost += n }})
+	r.o.Store = &Store{picky{engine, "bad"}, s.table}
+	for _, id := range []string{"a", "bad", "c"} {
+		r.note(example(id))
+	}
+	r.flush(t.Context())
+	if got := ids(t, s); lost != 1 || !slices.Equal(got, []string{"a", "c"}) {
+		t.Errorf("lost %d, kept %v", lost, got)
+	}
+}
+
+type picky struct {
+	store.Engine
+	key string
+}
+
+func (p picky) Commit(ctx context.Context, ops ...store.Op) ([]uint64, error) {
+	if slices.ContainsFunc(ops, func(op store.Op) bool { return op.Key == p.key }) {
+		return nil, store.ErrTooLarge
+	}
+	return p.Engine.Commit(ctx, ops...)
+}
+
+// A client that is refused all the time has its share, and no more.
+func TestRequest_OneClientsRefusalsLeaveRoomForOthers(t *testing.T) {
+	now := time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
+	_, s := open(t, time.Now)
+	dropped := 0
+	r := recorder(t, s, RecorderOptions{TTL: time.Hour, Now: func() time.Time { return now }, Dropped: func(n int) { dropped += n }})
+	takes := func(client string) bool {
+		before := dropped
+		in := &oauth.TokenRequest{GrantType: oauth.GrantTokenExchange, Requester: oauth.Requester{ClientID: client}}
+		r.Request(in, Ending{Known: true, Refusal: oauth.Deny(oauth.CodeUnauthorizedClient, oauth.ReasonGrantNotAllowed)})
+		return dropped == before
+	}
+	for _, step := range []struct {
+		after        time.Duration
+		written      int
+		noisy, other bool
+	}{{0, maxClient - 1, true, true}, {0, 1, false, true}, {time.Minute, 0, true, true}, {0, maxClient, false, true}, {2 * time.Hour, 0, true, true}} {
+		now = now.Add(step.after)
+		r.charge(now, map[string]int{"noisy": step.written})
+		r.meter(now, step.written)
+		if n, o := takes("noisy"), takes("other"); n != step.noisy || o != step.other {
+			t.Errorf("after %v and %d more: takes noisy %t, other %t; want %t, %t", step.after, step.written, n, o, step.noisy, step.other)
+		}
+	}
+	r.refused, r.clients = make(chan Record, queue), map[string]float64{} // what is written is charged
+	r.note(example("d"))
+	r.flush(t.Context())
+	if r.clients["gateway"] < 1 {
+		t.Errorf("charged %v", r.clients)
 	}
 }

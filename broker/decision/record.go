@@ -37,7 +37,7 @@ type Record struct {
 	Code        string    `json:"code,omitempty"`      // error code; "" of an allowed request
 	Reason      string    `json:"reason,omitempty"`
 	Rule        string    `json:"rule,omitempty"`    // that decided
-	Partial     []string  `json:"partial,omitempty"` // members that were not verified by the time of the refusal, and so are not here
+	Partial     []string  `json:"partial,omitempty"` // what is not here: PartSubject, …
 }
 
 // Token is what is kept of a verified token.
@@ -50,44 +50,49 @@ type Token struct {
 	Claims   Claims `json:"claims,omitempty"`
 }
 
-// What can be missing in a Record, as Partial names it.
+// What can be missing in a Record, as Partial names it: tokens that were not verified by the time of the refusal, and what cannot be kept.
 const (
 	PartSubject = "subject"
 	PartActor   = "actor"
-	PartRequest = "request" // longer than anything that a request can rightly say
+	PartRequest = "request" // its words are none that a request can rightly say, or too many
+	PartClaims  = "claims"  // of tokens that were verified, and said too much
 )
 
 // Bounds of what is kept of a request's own words, in bytes: a stranger may have written them.
 const (
 	maxScope     = 2 << 10
 	maxAudiences = 4 << 10
-	maxType      = 128
 )
 
-// bound leaves out what is too long to be kept, and says so.
+// types are those that a request may name; any other is a stranger's text.
+var types = [...]string{
+	"", oauth.TypeAccessToken, oauth.TypeRefreshToken, oauth.TypeIDToken, oauth.TypeSAML1, oauth.TypeSAML2, oauth.TypeJWT, oauth.TypeIDJAG,
+}
+
+// bound leaves out what cannot be kept, and says so.
 func (r *Record) bound() {
 	all := 0
 	for _, a := range r.Audiences {
 		all += len(a)
 	}
-	long := len(r.Scope) > maxScope || all > maxAudiences
+	_, err := oauth.ParseScope(r.Scope)
+	unfit := err != nil || len(r.Scope) > maxScope || all > maxAudiences
 	for _, t := range [...]string{r.TokenType, r.SubjectType, r.ActorType} {
-		long = long || len(t) > maxType
+		unfit = unfit || !slices.Contains(types[:], t)
 	}
-	if long {
+	if unfit {
 		r.Scope, r.Audiences, r.TokenType, r.SubjectType, r.ActorType = "", nil, "", "", ""
 		r.Partial = append(r.Partial, PartRequest)
 	}
 }
 
-// shed leaves out the claims of a record that would be too large with them.
+// shed leaves out what the tokens of a record say that would be too large with it.
 func (r *Record) shed() {
-	r.Subject.Claims = nil
-	r.Partial = append(r.Partial, PartSubject)
+	r.Subject = Token{Own: r.Subject.Own, Upstream: r.Subject.Upstream, Opaque: r.Subject.Opaque}
 	if r.Actor != nil {
-		r.Actor = &Token{Own: r.Actor.Own, Upstream: r.Actor.Upstream, TokenID: r.Actor.TokenID, Typ: r.Actor.Typ, Opaque: r.Actor.Opaque}
-		r.Partial = append(r.Partial, PartActor)
+		r.Actor = &Token{Own: r.Actor.Own, Upstream: r.Actor.Upstream, Opaque: r.Actor.Opaque}
 	}
+	r.Partial = append(r.Partial, PartClaims)
 }
 
 // Ending is how a request ended.
@@ -131,6 +136,16 @@ func kept(t *oauth.SeenToken) Token {
 // Whole tells whether the decision can be taken again: its tokens were verified, and are not such that only their upstream can tell what they say.
 func (r Record) Whole() bool {
 	return len(r.Partial) == 0 && !r.Subject.Opaque && (r.Actor == nil || !r.Actor.Opaque)
+}
+
+// Unverified are the tokens that were not verified by the time of the refusal: PartSubject, PartActor.
+func (r Record) Unverified() (tokens []string) {
+	for _, part := range r.Partial {
+		if part == PartSubject || part == PartActor {
+			tokens = append(tokens, part)
+		}
+	}
+	return tokens
 }
 
 // Allowed tells whether a token was issued.

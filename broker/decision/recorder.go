@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +19,8 @@ const (
 	flushEvery = time.Second     // and there is one commit in this time
 	queue      = 4 * batch       // of each kind: what a burst may leave to be written
 	maxKept    = 200_000         // KiB of records written within one ttl, each rounded up: some 200 MB
-	maxRecord  = 32 << 10        // bytes of one, sealed: without its claims where it would have more
+	maxClient  = maxKept / 10    // of them, refusals of one client
+	maxRecord  = 16 << 10        // bytes of one, sealed: without its claims where it would have more
 	lastFlush  = 5 * time.Second // for the last commits, after the loop was told to end
 )
 
@@ -33,13 +35,17 @@ type RecorderOptions struct {
 
 // Recorder keeps decisions, off the path of the answers. A nil *Recorder records nothing.
 //
-// Refusals have a queue of their own and are written first, and the second half of maxKept is theirs alone: they are what is asked about.
+// Refusals have a queue of their own and are written first, and the second half of maxKept is theirs alone: they are what is asked about. Of one
+// client there are no more than maxClient: who is refused all the time pushes out nobody else's.
 type Recorder struct {
 	o               RecorderOptions
 	refused, issued chan Record
 	full            atomic.Uint32 // of the level: halfFull, allFull
 	level           float64       // leaky bucket of maxKept, as of levelAt; Run's alone
 	levelAt         time.Time
+
+	mu      sync.Mutex
+	clients map[string]float64 // leaky buckets of maxClient, as of levelAt, by client ID; "" is anonymous requests
 }
 
 const (
@@ -64,7 +70,7 @@ func NewRecorder(o RecorderOptions) (*Recorder, error) {
 	if o.Failed == nil {
 		o.Failed = func(error) {}
 	}
-	return &Recorder{o: o, refused: make(chan Record, queue), issued: make(chan Record, queue), levelAt: o.Now()}, nil
+	return &Recorder{o: o, refused: make(chan Record, queue), issued: make(chan Record, queue), levelAt: o.Now(), clients: map[string]float64{}}, nil
 }
 
 // Note queues the record of a decision. make is called at once, or not at all if there is no room: what is dropped costs a
@@ -91,8 +97,15 @@ func (r *Recorder) Note(refused bool, make func() Record) {
 // Request notes how a request ended, if it was an exchange or an assertion. Of one that nobody vouched for, neither by credentials nor by a token that
 // verified, nothing is kept: anybody could fill the store.
 func (r *Recorder) Request(in *oauth.TokenRequest, e Ending) {
+	if r == nil {
+		return
+	}
 	exchange := in.GrantType == oauth.GrantTokenExchange || in.GrantType == oauth.GrantJWTBearer
-	if exchange && (in.Seen.Tokens != nil || e.Known) {
+	switch {
+	case !exchange || in.Seen.Tokens == nil && !e.Known:
+	case e.Refusal != nil && r.spent(in.Requester.ClientID):
+		r.o.Dropped(1)
+	default:
 		r.Note(e.Refusal != nil, func() Record { return Of(in, e) })
 	}
 }
@@ -122,7 +135,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 // flush writes one batch.
 func (r *Recorder) flush(ctx context.Context) {
 	var ops []store.Op
-	now, taken, size := r.o.Now(), map[string]bool{}, 0
+	now, taken, size, refused := r.o.Now(), map[string]bool{}, 0, map[string]int{}
 	for len(ops) < batch {
 		next, ok := r.next()
 		if !ok {
@@ -131,7 +144,9 @@ func (r *Recorder) flush(ctx context.Context) {
 		more, err := r.o.Store.ops(ctx, next, now.Add(r.o.TTL))
 		if err == nil && sizeOf(more) > maxRecord { // one of them must not lose the whole commit
 			next.shed()
-			more, err = r.o.Store.ops(ctx, next, now.Add(r.o.TTL))
+			if more, err = r.o.Store.ops(ctx, next, now.Add(r.o.TTL)); err == nil && sizeOf(more) > maxRecord {
+				err = fmt.Errorf("decision %q of %d bytes: %w", next.ID, sizeOf(more), store.ErrTooLarge)
+			}
 		}
 		if err == nil && taken[next.ID] { // two ops on one key would lose the whole commit
 			err = fmt.Errorf("decision %q twice", next.ID)
@@ -141,14 +156,51 @@ func (r *Recorder) flush(ctx context.Context) {
 			continue
 		}
 		ops, taken[next.ID] = append(ops, more...), true
-		size += (sizeOf(more) + 1<<10 - 1) >> 10
+		kib := (sizeOf(more) + 1<<10 - 1) >> 10
+		if size += kib; !next.Allowed() {
+			refused[next.ClientID] += kib
+		}
 	}
+	r.charge(now, refused)
 	r.meter(now, size)
-	if len(ops) == 0 {
-		return
+	if len(ops) > 0 {
+		r.commit(ctx, ops)
 	}
-	if _, err := r.o.Store.engine.Commit(ctx, ops...); err != nil {
+}
+
+// commit writes ops at once, or each by itself where one of them keeps the engine from writing any.
+func (r *Recorder) commit(ctx context.Context, ops []store.Op) {
+	_, err := r.o.Store.engine.Commit(ctx, ops...)
+	switch {
+	case err == nil:
+	case len(ops) > 1 && (errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrInvalid)):
+		for i := range ops {
+			r.commit(ctx, ops[i:i+1])
+		}
+	default:
 		r.lost(len(ops), err)
+	}
+}
+
+// spent tells whether a client's refusals have their share.
+func (r *Recorder) spent(client string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clients[client] >= maxClient
+}
+
+// charge adds what is written, in KiB, to the shares of clients, which fall as the level does. It comes before meter, which moves levelAt on.
+func (r *Recorder) charge(now time.Time, written map[string]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fallen := maxClient * max(now.Sub(r.levelAt), 0).Seconds() / r.o.TTL.Seconds()
+	for client, level := range r.clients {
+		if r.clients[client] = level - fallen; level <= fallen {
+			delete(r.clients, client)
+		}
+	}
+	for client, n := range written {
+		r.clients[client] += float64(n)
 	}
 }
 

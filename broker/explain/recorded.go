@@ -13,8 +13,11 @@ import (
 func Recorded(r decision.Record) Explanation {
 	e := Explanation{Steps: []Step{}, Rules: []Rule{}, Outcome: answered(r)}
 	e.describe(r)
-	if len(r.Partial) > 0 {
-		e.Notes = append(e.Notes, fmt.Sprintf("the %s token was refused before all of it was verified, so nothing of it was kept", strings.Join(r.Partial, " and the ")))
+	if tokens := r.Unverified(); len(tokens) > 0 {
+		e.Notes = append(e.Notes, fmt.Sprintf("the %s token was refused before all of it was verified, so nothing of it was kept", strings.Join(tokens, " and the ")))
+	}
+	if len(r.Partial) > len(r.Unverified()) {
+		e.Notes = append(e.Notes, "what the request or its tokens said was too much to be kept")
 	}
 	for name, t := range map[string]*decision.Token{"subject": &r.Subject, "actor": r.Actor} {
 		if t != nil && t.Opaque {

@@ -121,8 +121,10 @@ func (f File) unfit(e Engine) (why string) {
 func Replay(ctx context.Context, was, is Side, r decision.Record) (Difference, error) {
 	cannot := func(why string) (Difference, error) { return Difference{Kind: CannotTell, Why: why}, nil }
 	switch {
+	case len(r.Unverified()) > 0:
+		return cannot("it was denied before the " + strings.Join(r.Unverified(), " and the ") + " token was verified")
 	case len(r.Partial) > 0:
-		return cannot("it was denied before the " + strings.Join(r.Partial, " and the ") + " token was verified")
+		return cannot("what the request or its tokens said was too much to be kept")
 	case r.Subject.Opaque || r.Actor != nil && r.Actor.Opaque:
 		return cannot("an introspected token says what it says only to its upstream")
 	case !r.Allowed() && beyond[oauth.Reason(r.Reason)]:
