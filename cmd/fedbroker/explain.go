@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -141,25 +142,44 @@ func takeAgain(ctx context.Context, c *config.Loaded, r decision.Record) (e expl
 }
 
 // export writes decisions.jsonl. It holds claims, so only its owner may read it.
-func (a *app) export(ctx context.Context, x admin.Explainer, name string) (err error) {
-	out := a.out
-	if name != "-" {
-		file, opened := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-		if opened != nil {
-			return fmt.Errorf("export: %w", opened)
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() { // it may have been there, for others to read
-			if err := file.Chmod(0o600); err != nil {
-				return fmt.Errorf("export: %w", err)
-			}
-		}
-		out = file
+func (a *app) export(ctx context.Context, x admin.Explainer, name string) error {
+	var n int
+	write := func(out io.Writer) (err error) {
+		n, err = decision.Export(out, func(after string) ([]decision.Record, error) { return x.Decisions(ctx, after) })
+		return err
 	}
-	n, err := decision.Export(out, func(after string) ([]decision.Record, error) { return x.Decisions(ctx, after) })
+	var err error
+	if name == "-" {
+		err = write(a.out)
+	} else {
+		err = writeOwn(name, write)
+	}
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	fmt.Fprintf(a.err, "%s written\n", count(n, "decision"))
+	return nil
+}
+
+// writeOwn puts a new file, of mode 0600 and ours, in the place of name once all of it is written: who may read, or has open, a file that is there
+// sees nothing of it. What is there and no regular file (a pipe, a device) is written to.
+func writeOwn(name string, write func(io.Writer) error) (err error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		file, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(file), file.Close())
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".new") // 0600
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(write(file), file.Close()); err == nil {
+		err = os.Rename(file.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
 	return nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -129,6 +131,40 @@ func exported(t *testing.T, config, denied string) {
 	}
 	if _, again, _ := fedbroker(t, "explain", "-c", config, "--export", "-"); again != string(text) {
 		t.Errorf("to standard output: %s", again)
+	}
+}
+
+// A file that was there for others to read shows them nothing: not by its mode, not to who has it open. One that fails leaves it as it was.
+func TestWriteOwn_AFileThatOthersMayReadIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "decisions.jsonl")
+	if err := errors.Join(os.WriteFile(file, []byte("before"), 0o600), os.Chmod(file, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	broken := errors.New("broken")
+	if err := writeOwn(file, func(w io.Writer) error { _, _ = io.WriteString(w, "half"); return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	if text, err := os.ReadFile(file); string(text) != "before" {
+		t.Errorf("after a failure: %q, %v", text, err)
+	}
+	if err := writeOwn(file, func(w io.Writer) error { _, err := io.WriteString(w, "claims"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if seen, err := io.ReadAll(reader); string(seen) != "before" {
+		t.Errorf("who had it open reads %q, %v", seen, err)
+	}
+	if all, err := os.ReadDir(dir); len(all) != 1 {
+		t.Errorf("left behind: %v, %v", all, err)
 	}
 }
 
