@@ -98,8 +98,8 @@ func (a *attempt) introspects(p *presented) error {
 	return nil
 }
 
-// presentable refuses a bound token without any proof, and one that is the client's credential, too. A signature can be changed into another one that verifies: one token is what has
-// one signing input (P14, P24).
+// presentable refuses a bound token without any proof, a delegated one as actor, and one that is the client's credential, too. A signature can be
+// changed into another one that verifies: one token is what has one signing input (P14, P24).
 func (a *attempt) presentable(p *presented) error {
 	if p.token.Has(jose.MarkerConfirmation) && a.req.Proof.Key == "" { // whose key it is needs no key of ours (P27)
 		return invalid(oauth.ReasonConfirmation, fmt.Errorf("the %s token is bound to a key, and the request proves none", p.role.name))

@@ -92,7 +92,7 @@ func (a *attempt) identify(p *presented, id *upstreams.Identity) error {
 // the rest of what we sign is nobody's subject.
 func (a *attempt) openOwn(p *presented) error {
 	q := &a.req.Requester
-	idJAG := a.params.requestedType == oauth.TypeIDJAG
+	idJAG := a.ownClass() == jose.ClassJWT
 	if err := a.expectOwn(p); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (a *attempt) openOwn(p *presented) error {
 
 // expectOwn judges what needs no key, before what a stale revocation set could answer 503 to (P27).
 func (a *attempt) expectOwn(p *presented) error {
-	if want := a.ownClass(a.params.requestedType == oauth.TypeIDJAG); p.token.Class() != want {
+	if want := a.ownClass(); p.token.Class() != want {
 		return invalid(oauth.ReasonTokenClass, fmt.Errorf("own token of class %s, want %s", p.token.Class(), want))
 	}
 	if unverified := p.token.UnverifiedAudience(); !names(unverified, &a.req.Requester) && !isOnly(unverified, a.Issuer) {
@@ -131,8 +131,8 @@ func (a *attempt) expectOwn(p *presented) error {
 	return a.lasts(p, true)
 }
 
-func (a *attempt) ownClass(idJAG bool) jose.Class {
-	if idJAG {
+func (a *attempt) ownClass() jose.Class {
+	if a.params.requestedType == oauth.TypeIDJAG {
 		return jose.ClassJWT
 	}
 	return jose.ClassAccessToken

@@ -1,7 +1,6 @@
 package rp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -24,9 +23,7 @@ func Introspect(ctx context.Context, client *outbound.Client, endpoint, id, secr
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret)) // RFC 6749 §2.3.1
-	calls := *client.HTTP()
-	calls.Transport = strict{calls.Transport}
-	resp, err := calls.Do(req)
+	resp, err := strictly(client).Do(req)
 	if err != nil {
 		return jose.Claims{}, wordless(called(endpoint, err))
 	}
@@ -35,7 +32,7 @@ func Introspect(ctx context.Context, client *outbound.Client, endpoint, id, secr
 	if err != nil {
 		return jose.Claims{}, called(endpoint, err)
 	}
-	claims, err := jose.ParseClaims(bytes.Clone(body))
+	claims, err := jose.ParseClaims(body)
 	if err != nil { // strict looked already
 		return jose.Claims{}, fault(KindNonsense, "the answer: %w", err)
 	}

@@ -62,9 +62,14 @@ type Client struct {
 
 // New makes a client. It does no I/O.
 func New(o Options) *Client {
-	calls := *o.HTTP.HTTP()
+	return &Client{o: o, http: strictly(o.HTTP)}
+}
+
+// strictly is the upstream's client, of which only good answers come through.
+func strictly(client *outbound.Client) *http.Client {
+	calls := *client.HTTP()
 	calls.Transport = strict{calls.Transport}
-	return &Client{o: o, http: &calls}
+	return &calls
 }
 
 // AuthorizationURL is where the person's browser goes (OpenID Connect Core §3.1.2.1). Every error is an *Error.
