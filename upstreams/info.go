@@ -37,26 +37,26 @@ func (s *Set) Info(name string) (Info, bool) {
 		return Info{}, false
 	}
 	i := Info{
-		Name: m.name, Kind: m.spec.Kind, Preset: m.spec.Preset, Issuer: m.issuer,
+		Name: m.Upstream, Kind: m.spec.Kind, Preset: m.spec.Preset, Issuer: m.Issuer,
 		Login: kinds[m.spec.Kind].Login, ResponseMode: m.spec.ResponseMode, TrustPrompt: m.spec.TrustPrompt,
-		Exchange: len(m.audiences) > 0, Shared: m.shared(), OwnerClaims: slices.Clone(m.preset.OwnerClaims),
+		Exchange: len(m.Audiences) > 0, Shared: m.shared(), OwnerClaims: slices.Clone(m.preset.OwnerClaims),
 		ClaimTypes: maps.Clone(m.preset.ClaimTypes), Conditions: slices.Clone(m.preset.Conditions),
 		EmailDomains: slices.Clone(m.spec.EmailDomains.Names), EmailAny: m.spec.EmailDomains.Any,
 		Domains: slices.Clone(m.spec.Domains), DisplayName: m.spec.DisplayName,
-		Leeway: m.leeway, Algorithms: m.algorithms.Names(),
+		Leeway: m.Leeway, Algorithms: m.Algorithms.Names(),
 	}
 	if i.DisplayName == "" {
-		i.DisplayName = m.name
+		i.DisplayName = m.Upstream
 	}
 	return i, true
 }
 
 // shared says whether people who have nothing to do with each other get tokens of the same upstream.
 func (m *member) shared() bool {
-	if m.manyIssuers {
+	if m.ManyIssuers {
 		return len(m.spec.Issuers) == 0
 	}
-	return m.preset.SharedAt(m.issuer)
+	return m.preset.SharedAt(m.Issuer)
 }
 
 // Effective is a spec with its preset and all defaults applied.
@@ -72,9 +72,9 @@ func (s *Set) Effective(name string) (Spec, bool) {
 func (s *Set) Issuers() map[string]string {
 	pins := make(map[string]string, len(s.members))
 	for _, m := range s.members {
-		pins[m.name] = m.issuer
-		if m.manyIssuers {
-			pins[m.name] = m.spec.IssuerPattern
+		pins[m.Upstream] = m.Issuer
+		if m.ManyIssuers {
+			pins[m.Upstream] = m.spec.IssuerPattern
 		}
 	}
 	return pins
@@ -91,12 +91,12 @@ type Readiness struct {
 func (s *Set) Ready() []Readiness {
 	all := make([]Readiness, len(s.members))
 	for i, m := range s.members {
-		all[i] = Readiness{Name: m.name, Detail: "keys are not loaded"}
+		all[i] = Readiness{Name: m.Upstream, Detail: "keys are not loaded"}
 		switch {
-		case m.manyIssuers:
+		case m.ManyIssuers:
 			all[i].Detail = "issuer patterns are not served"
 		case s.keys != nil:
-			status := s.keys.Status(m.name)
+			status := s.keys.Status(m.Upstream)
 			all[i].OK, all[i].Detail = status.Usable(), readyDetail(status)
 		}
 	}

@@ -7,10 +7,26 @@ import (
 	"fedbroker/upstreams/spec"
 )
 
+// kind is what is particular of a kind of upstream.
+type kind struct {
+	spec.Kind
+	hold  func(*member)                     // makes what it holds for logins, without I/O; nil: nothing
+	login func(*Set, *member) (Login, bool) // the door that people come in by; nil: nobody logs in
+}
+
 // kinds is the table of upstream kinds: a new one is a file and a line here.
-var kinds = map[string]spec.Kind{
-	"jwt":  jwtKind,
-	"oidc": {Login: true, Check: spec.CheckOIDC}, // an OpenID provider: ID tokens of login attempts, and tokens of its other clients for exchange
+var kinds = map[string]kind{
+	"jwt":  {Kind: jwtKind},
+	"oidc": {Kind: spec.Kind{Login: true, Check: spec.CheckOIDC}, hold: holdOIDC, login: loginOIDC},
+}
+
+// specKinds is what package spec judges by.
+func specKinds() map[string]spec.Kind {
+	judged := make(map[string]spec.Kind, len(kinds))
+	for name, k := range kinds {
+		judged[name] = k.Kind
+	}
+	return judged
 }
 
 // Kinds returns the names of all upstream kinds, sorted.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"fedbroker/upstreams/jose"
-	"fedbroker/upstreams/outbound"
 	"fedbroker/upstreams/rp"
 	"fedbroker/upstreams/spec"
 	"fedbroker/upstreams/subject"
@@ -37,39 +36,42 @@ type Attempt = rp.Attempt
 // finishTimeout bounds what is asked of an upstream while the person waits.
 const finishTimeout = 20 * time.Second
 
-// interactive is an upstream with logins, among the others of its set.
+// Login finds a configured upstream that people can log in at.
+func (s *Set) Login(name string) (Login, bool) {
+	m, ok := s.byName[name]
+	if !ok || kinds[m.spec.Kind].login == nil {
+		return nil, false
+	}
+	return kinds[m.spec.Kind].login(s, m)
+}
+
+// interactive is an OpenID provider with logins, among the others of its set.
 type interactive struct {
 	*member
 	set *Set
 }
 
-// Login finds a configured upstream that people can log in at.
-func (s *Set) Login(name string) (Login, bool) {
-	m, ok := s.byName[name]
-	if !ok || m.login == nil {
-		return nil, false
-	}
-	return interactive{m, s}, true
-}
-
-// relyingParty is this broker at the upstream. It does no I/O.
-func relyingParty(s Spec, client *outbound.Client, now func() time.Time) *rp.Client {
-	return rp.New(rp.Options{
+// holdOIDC makes this broker's side of logins at an OpenID provider: ID tokens of login attempts, beside tokens of its other clients for exchange.
+func holdOIDC(m *member) {
+	s := m.spec
+	m.oidc = rp.New(rp.Options{
 		Issuer: s.Issuer, ClientID: s.ClientID, Method: s.AuthMethod, Secret: s.ClientSecret, PrivateKeyFile: s.PrivateKeyFile,
-		Scopes: s.Scopes, ResponseMode: s.ResponseMode, HTTP: client, CredentialHosts: s.CredentialHostList(), Now: now,
+		Scopes: s.Scopes, ResponseMode: s.ResponseMode, HTTP: m.clients, CredentialHosts: s.CredentialHostList(), Now: m.Now,
 	})
 }
+
+func loginOIDC(s *Set, m *member) (Login, bool) { return interactive{m, s}, m.oidc != nil }
 
 // Start implements Login.
 func (l interactive) Start(ctx context.Context, a Attempt) (string, error) {
 	doc, err := l.document(ctx)
 	if err != nil {
-		return "", l.loginError(err)
+		return "", l.LoginError(err)
 	}
 	a.ACRValues = l.theirACR(a.ACRValues)
-	address, err := l.login.AuthorizationURL(doc, a)
+	address, err := l.oidc.AuthorizationURL(doc, a)
 	if err != nil {
-		return "", l.loginError(err)
+		return "", l.LoginError(err)
 	}
 	return address, nil
 }
@@ -78,8 +80,8 @@ func (l interactive) Start(ctx context.Context, a Attempt) (string, error) {
 func (l interactive) theirACR(wanted []string) []string {
 	var theirs []string
 	for _, ours := range wanted {
-		for _, value := range slices.Sorted(maps.Keys(l.acr)) {
-			if l.acr[value] == ours && !strings.Contains(value, " ") { // a space would end it
+		for _, value := range slices.Sorted(maps.Keys(l.ACR)) {
+			if l.ACR[value] == ours && !strings.Contains(value, " ") { // a space would end it
 				theirs = append(theirs, value)
 			}
 		}
@@ -95,11 +97,11 @@ func (l interactive) document(ctx context.Context) (rp.Document, error) {
 		return rp.Document{}, err
 	}
 	for _, m := range l.set.members {
-		if m.login == nil || m.issuer == l.issuer {
+		if m.oidc == nil || m.Issuer == l.Issuer {
 			continue
 		}
 		if other, known := m.discovery.Known(); known && rp.SameEndpoint(other.TokenEndpoint, doc.TokenEndpoint) {
-			return rp.Document{}, &rp.Error{Kind: rp.KindEndpoint, Err: fmt.Errorf("token_endpoint is that of upstream %s, too", m.name)}
+			return rp.Document{}, &rp.Error{Kind: rp.KindEndpoint, Err: fmt.Errorf("token_endpoint is that of upstream %s, too", m.Upstream)}
 		}
 	}
 	return doc, nil
@@ -109,30 +111,30 @@ func (l interactive) document(ctx context.Context) (rp.Document, error) {
 func (l interactive) Finish(ctx context.Context, a Attempt, response url.Values) (Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
 	defer cancel()
-	answer, err := l.login.Response(a, response)
+	answer, err := l.oidc.Response(a, response)
 	if err != nil {
-		return Identity{}, l.loginError(err)
+		return Identity{}, l.LoginError(err)
 	}
 	doc, err := l.document(ctx)
 	if err != nil {
-		return Identity{}, l.loginError(err)
+		return Identity{}, l.LoginError(err)
 	}
 	code, err := answer.Code(doc)
 	if err != nil {
-		return Identity{}, l.loginError(err)
+		return Identity{}, l.LoginError(err)
 	}
-	tokens, err := l.login.Redeem(ctx, doc, a, code)
+	tokens, err := l.oidc.Redeem(ctx, doc, a, code)
 	if err != nil {
-		return Identity{}, l.loginError(err)
+		return Identity{}, l.LoginError(err)
 	}
 	id, err := l.identity(ctx, a, tokens)
 	if err != nil || doc.UserInfoEndpoint == "" {
 		return id, err
 	}
 	sub, _ := id.Claims[spec.ClaimSubject].(string)
-	info, err := l.login.UserInfo(ctx, doc, tokens.Access, sub)
+	info, err := l.oidc.UserInfo(ctx, doc, tokens.Access, sub)
 	if err != nil {
-		return Identity{}, l.loginError(err)
+		return Identity{}, l.LoginError(err)
 	}
 	id.Claims = rp.Merge(id.Claims, info)
 	return id, nil
@@ -143,9 +145,9 @@ func (l interactive) Finish(ctx context.Context, a Attempt, response url.Values)
 func (l interactive) identity(ctx context.Context, a Attempt, tokens rp.Tokens) (Identity, error) {
 	token, err := jose.Parse(tokens.ID)
 	if err != nil {
-		return Identity{}, l.refuse(ReasonNonsense, fmt.Errorf("ID token: %w", err))
+		return Identity{}, l.Refuse(ReasonNonsense, fmt.Errorf("ID token: %w", err))
 	}
-	now := l.now()
+	now := l.Now()
 	if a.Now.After(now) {
 		now = a.Now
 	}
@@ -154,10 +156,10 @@ func (l interactive) identity(ctx context.Context, a Attempt, tokens rp.Tokens) 
 		return Identity{}, err
 	}
 	if sub, ok := id.Claims[spec.ClaimSubject].(string); !ok || sub == "" { // REQUIRED (OpenID Connect Core §2), whatever claim the subject is taken from
-		return Identity{}, l.refuse(ReasonSubject, subject.ErrNone)
+		return Identity{}, l.Refuse(ReasonSubject, subject.ErrNone)
 	}
 	if hash, has := id.Claims["at_hash"]; has && hash != accessHash(token.Alg(), tokens.Access) {
-		return Identity{}, l.refuse(ReasonClaim, errors.New("at_hash is not the access token's"))
+		return Identity{}, l.Refuse(ReasonClaim, errors.New("at_hash is not the access token's"))
 	}
 	if sid, ok := id.Claims["sid"].(string); ok && len(sid) <= subject.Longest && spec.Printable(sid) {
 		id.SessionID = sid
@@ -178,13 +180,4 @@ func accessHash(alg, access string) string {
 	h := hash.New() // package jose links them all
 	h.Write([]byte(access))
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:hash.Size()/2])
-}
-
-// loginError puts what package rp says among the reasons.
-func (v *verifier) loginError(err error) *Error {
-	refused := v.refuse(ReasonNonsense, err)
-	if e, ok := errors.AsType[*rp.Error](err); ok {
-		refused.Reason, refused.Code, refused.RetryAfter = Reason(e.Kind), e.Code, e.RetryAfter
-	}
-	return refused
 }

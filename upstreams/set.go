@@ -15,6 +15,7 @@ import (
 	"fedbroker/upstreams/presets"
 	"fedbroker/upstreams/rp"
 	"fedbroker/upstreams/spec"
+	"fedbroker/upstreams/verify"
 )
 
 // defaultLeeway is P12's.
@@ -49,16 +50,19 @@ type Set struct {
 
 // member is one upstream in its set.
 type member struct {
-	verifier
+	*verify.Verifier
 	spec   Spec // effective
 	preset presets.Preset
+	held
+}
 
-	// Of a set that is not only judged.
+// held is what an upstream of a set that is not only judged holds beside its verifier. It goes on over a reload that does not change the upstream.
+type held struct {
 	clients   *outbound.Client
 	opaque    *introspection.Client // nil: none of its tokens is opaque
 	asking    *outbound.Client      // of opaque: whoever brings tokens must not keep keys waiting for a connection
 	discovery *rp.Discovery
-	login     *rp.Client // nil: nobody logs in here
+	oidc      *rp.Client // of kind oidc
 }
 
 // NewSet judges all specs and builds the upstreams. It reports every problem, with a path such as upstreams[2].leeway; the set is fit
@@ -82,8 +86,8 @@ func NewSet(o Options, report func(path, format string, args ...any)) *Set {
 		}
 		s.members = append(s.members, m)
 		s.byName[written.Name] = m
-		if m.issuer != "" {
-			s.byIssuer[m.issuer] = append(s.byIssuer[m.issuer], m)
+		if m.Issuer != "" {
+			s.byIssuer[m.Issuer] = append(s.byIssuer[m.Issuer], m)
 		}
 	}
 	judgePairs(o.Specs, s, bad)
@@ -101,21 +105,22 @@ func (o Options) judged(written Spec, bad func(key, format string, args ...any))
 		leeway = *o.DefaultLeeway
 	}
 	effective, preset := spec.Judge(written, spec.Options{
-		Kinds: kinds, OurIssuer: o.OurIssuer, Leeway: leeway, Clients: o.Clients,
+		Kinds: specKinds(), OurIssuer: o.OurIssuer, Leeway: leeway, Clients: o.Clients,
 		Asserted: slices.ContainsFunc(o.Assertions, func(a Assertion) bool { return a.Upstream == written.Name }),
 	}, bad)
 	m := &member{spec: effective, preset: preset}
-	m.verifier = verifier{
-		name: written.Name, issuer: effective.Issuer, manyIssuers: written.IssuerPattern != "", loginAudience: written.ClientID,
-		audiences: slices.Clone(written.Audiences), parties: slices.Clone(written.AuthorizedParties), subject: effective.Subject,
-		acr: maps.Clone(written.ACRMap), amr: maps.Clone(written.AMRMap), leeway: *effective.Leeway, ourIssuer: o.OurIssuer, now: o.Now, keys: o.Keys,
+	v := verify.Options{
+		Upstream: written.Name, Issuer: effective.Issuer, ManyIssuers: written.IssuerPattern != "", LoginAudience: written.ClientID,
+		Audiences: slices.Clone(written.Audiences), Parties: slices.Clone(written.AuthorizedParties), Subject: effective.Subject,
+		ACR: maps.Clone(written.ACRMap), AMR: maps.Clone(written.AMRMap), Leeway: *effective.Leeway, OurIssuer: o.OurIssuer, Now: o.Now, Keys: o.Keys,
 	}
 	for _, typ := range *effective.AcceptTyp {
-		m.acceptTyp = append(m.acceptTyp, jose.NormalTyp(typ))
+		v.AcceptTyp = append(v.AcceptTyp, jose.NormalTyp(typ))
 	}
 	if algorithms, err := jose.ParseAlgorithms(effective.Algorithms); err == nil { // what is wrong with them was reported
-		m.algorithms = algorithms
+		v.Algorithms = algorithms
 	}
+	m.Verifier = &verify.Verifier{Options: v}
 	return m
 }
 
@@ -154,15 +159,15 @@ func judgePair(specs []Spec, s *Set, first, second int, bad func(path, format st
 	}
 	for i, audience := range specs[second].Audiences {
 		path := spec.At(spec.At("upstreams", second)+".audiences", i)
-		if a.exchanges(audience.Value) {
+		if a.Exchanges(audience.Value) {
 			bad(path, "want an audience that upstreams[%d], which can have the same issuer, does not have, got %q", first, audience.Value)
 		}
-		if audience.Value != "" && audience.Value == a.loginAudience {
+		if audience.Value != "" && audience.Value == a.LoginAudience {
 			bad(path, "want another value than client_id of upstreams[%d], which has the same issuer", first)
 		}
 	}
 	for i, audience := range specs[first].Audiences {
-		if audience.Value != "" && audience.Value == b.loginAudience {
+		if audience.Value != "" && audience.Value == b.LoginAudience {
 			bad(spec.At(spec.At("upstreams", first)+".audiences", i), "want another value than client_id of upstreams[%d], which has the same issuer", second)
 		}
 	}
@@ -188,7 +193,7 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 			bad(a.Path+".upstream", "want one of %s, got %q", strings.Join(s.Names(), ", "), a.Upstream)
 		case a.Audience == "":
 			bad(a.Path+".audience", "want one")
-		case a.Audience == m.loginAudience || m.exchanges(a.Audience):
+		case a.Audience == m.LoginAudience || m.Exchanges(a.Audience):
 			bad(a.Path+".audience", "want another value than the upstream's client_id and audiences for exchange")
 		}
 	}
@@ -200,24 +205,30 @@ func (s *Set) register(before *Set) {
 		if m.carryOver(before) {
 			continue
 		}
-		if m.issuer == "" {
+		if m.Issuer == "" {
 			continue // a pattern: its issuers are met at run time
 		}
-		client, err := outbound.New(outboundOptions(m.spec))
-		if err != nil {
-			continue // only for limits that are not set here; such an upstream stays without keys
-		}
-		m.clients, m.discovery = client, discovery(m.spec, client, m.now)
-		s.keys.Register(m.name, keySource(m.spec, client, m.discovery))
-		if in := m.spec.Introspection; in != nil {
-			m.asking, _ = outbound.New(outboundOptions(m.spec)) // fails where the one above did
-			m.opaque = introspection.New(introspection.Options{Now: m.now, Ask: func(ctx context.Context, token string) (jose.Claims, error) {
-				return rp.Introspect(ctx, m.asking, in.Endpoint, in.ClientID, in.ClientSecret.Reveal(), token)
-			}})
-		}
-		if kinds[m.spec.Kind].Login {
-			m.login = relyingParty(m.spec, client, m.now)
-		}
+		m.hold(s.keys)
+	}
+}
+
+// hold makes what the upstream holds. It does no I/O.
+func (m *member) hold(cache *keys.Cache) {
+	client, err := outbound.New(outboundOptions(m.spec))
+	if err != nil {
+		return // only for limits that are not set here; such an upstream stays without keys
+	}
+	m.clients, m.discovery = client, discovery(m.spec, client, m.Now)
+	cache.Register(m.Upstream, keySource(m.spec, client, m.discovery))
+	if in := m.spec.Introspection; in != nil {
+		asking, _ := outbound.New(outboundOptions(m.spec)) // fails where the one above did
+		m.asking = asking
+		m.opaque = introspection.New(introspection.Options{Now: m.Now, Ask: func(ctx context.Context, token string) (jose.Claims, error) {
+			return rp.Introspect(ctx, asking, in.Endpoint, in.ClientID, in.ClientSecret.Reveal(), token)
+		}})
+	}
+	if hold := kinds[m.spec.Kind].hold; hold != nil {
+		hold(m)
 	}
 }
 
@@ -226,7 +237,7 @@ func (s *Set) register(before *Set) {
 func (s *Set) Select(unverifiedIssuer string, unverifiedAudience []string) (Upstream, bool) {
 	var found *member
 	for _, m := range s.byIssuer[unverifiedIssuer] {
-		if !slices.ContainsFunc(unverifiedAudience, m.exchanges) {
+		if !slices.ContainsFunc(unverifiedAudience, m.Exchanges) {
 			continue
 		}
 		if found != nil {
@@ -237,7 +248,7 @@ func (s *Set) Select(unverifiedIssuer string, unverifiedAudience []string) (Upst
 	if found == nil {
 		return nil, false
 	}
-	return &found.verifier, true
+	return found.Verifier, true
 }
 
 // ByName finds a configured upstream.
@@ -246,28 +257,28 @@ func (s *Set) ByName(name string) (Upstream, bool) {
 	if !ok {
 		return nil, false
 	}
-	return &m.verifier, true
+	return m.Verifier, true
 }
 
 // Names lists the upstreams in file order.
 func (s *Set) Names() []string {
 	names := make([]string, len(s.members))
 	for i, m := range s.members {
-		names[i] = m.name
+		names[i] = m.Upstream
 	}
 	return names
 }
 
 // carryOver takes what the upstream held before, if nothing about it has changed: its keys, its discovery, its connections.
 func (m *member) carryOver(before *Set) bool {
-	if before == nil || before.byName[m.name] == nil {
+	if before == nil || before.byName[m.Upstream] == nil {
 		return false
 	}
-	was := before.byName[m.name]
+	was := before.byName[m.Upstream]
 	if was.clients == nil || !reflect.DeepEqual(was.spec, m.spec) {
 		return false
 	}
-	m.clients, m.opaque, m.discovery, m.login = was.clients, was.opaque, was.discovery, was.login
+	m.held = was.held
 	return true
 }
 
@@ -277,7 +288,7 @@ func (s *Set) Close() { s.CloseFor(&Set{}) }
 // CloseFor is Close, but for what next carries over.
 func (s *Set) CloseFor(next *Set) {
 	for _, m := range s.members {
-		if n := next.byName[m.name]; m.clients != nil && (n == nil || n.clients != m.clients) {
+		if n := next.byName[m.Upstream]; m.clients != nil && (n == nil || n.clients != m.clients) {
 			m.discovery.Close()
 			m.clients.Close()
 			if m.asking != nil {

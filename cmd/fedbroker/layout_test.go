@@ -38,6 +38,7 @@ var rungs = map[string]int{
 	"upstreams/spec":          0,
 	"upstreams/subject":       0,
 	"upstreams/upstreamtest":  0,
+	"upstreams/verify":        0,
 
 	"upstreams/upstreamtest/client":  0,
 	"upstreams/upstreamtest/page":    0,

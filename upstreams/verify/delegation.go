@@ -1,4 +1,4 @@
-package upstreams
+package verify
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func (j *judgement) actors() error {
 					return j.refused(ReasonClaim, "act has a member that is not known")
 				}
 			}
-			j.identity.Actors = append(j.identity.Actors, subject.Broker(j.name, j.iss, sub, j.manyIssuers))
+			j.identity.Actors = append(j.identity.Actors, subject.Broker(j.Upstream, j.iss, sub, j.ManyIssuers))
 			claim, ok = members["act"]
 			if ok && claim == nil {
 				return j.refused(ReasonClaim, "act is null")
@@ -94,7 +94,7 @@ func (j *judgement) idJAG() error {
 		return nil
 	}
 	id := &j.identity
-	if aud := j.token.UnverifiedAudience(); len(aud) != 1 || aud[0] != j.ourIssuer {
+	if aud := j.token.UnverifiedAudience(); len(aud) != 1 || aud[0] != j.OurIssuer {
 		return j.refused(ReasonAudience, "the ID-JAG is not for our issuer alone")
 	}
 	if id.Expires.Sub(id.IssuedAt) > maxIDJAGLife {
@@ -117,7 +117,7 @@ func (j *judgement) idJAG() error {
 		errID = errors.Join(errID, errors.New("jti and client_id are required"))
 	}
 	if err := errors.Join(errID, errClient, errScope, errResource); err != nil {
-		return j.refuse(ReasonClaim, fmt.Errorf("ID-JAG: %w", err))
+		return j.Refuse(ReasonClaim, fmt.Errorf("ID-JAG: %w", err))
 	}
 	id.Scopes = strings.Fields(scope)
 	if id.ClientID != j.want.Requester {

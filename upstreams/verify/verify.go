@@ -1,4 +1,4 @@
-package upstreams
+package verify
 
 import (
 	"context"
@@ -9,35 +9,39 @@ import (
 
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/spec"
 	"fedbroker/upstreams/subject"
 )
 
-// verifier verifies the tokens of one upstream, whatever its kind. It is immutable.
-type verifier struct {
-	name          string
-	issuer        string // the only one; empty for a pattern
-	manyIssuers   bool
-	loginAudience string // client_id; empty: nobody logs in here
-	audiences     []Audience
-	parties       []string // authorized_parties
-	algorithms    jose.Algorithms
-	acceptTyp     []string // normalised
-	subject       Claims
-	acr, amr      map[string]string
-	leeway        time.Duration
-	ourIssuer     string
-	now           func() time.Time
-	keys          *keys.Cache // nil: can't verify
+// Options of a Verifier: what of its upstream's configuration matters to a token. Slices and maps are not kept by anybody else.
+type Options struct {
+	Upstream      string // the configured name
+	Issuer        string // the only one; empty for a pattern
+	ManyIssuers   bool
+	LoginAudience string // client_id; empty: nobody logs in here
+	Audiences     []spec.Audience
+	Parties       []string // authorized_parties
+	Algorithms    jose.Algorithms
+	AcceptTyp     []string // normalised
+	Subject       spec.Claims
+	ACR, AMR      map[string]string
+	Leeway        time.Duration
+	OurIssuer     string
+	Now           func() time.Time
+	Keys          *keys.Cache // nil: can't verify
 }
 
-// Name is the configured name.
-func (v *verifier) Name() string { return v.name }
+// Verifier verifies the tokens of one upstream, whatever its kind. It is immutable.
+type Verifier struct{ Options }
 
-// Verify implements Upstream. What needs no key is judged first, on claims that nobody has vouched for yet: a token that fails there
+// Name is the configured name.
+func (v *Verifier) Name() string { return v.Upstream }
+
+// Verify proves that t is the upstream's and fits the purpose. What needs no key is judged first, on claims that nobody has vouched for yet: a token that fails there
 // fails whether or not the keys can be had. The signature then covers the very bytes that were judged.
-func (v *verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Identity, error) {
+func (v *Verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Identity, error) {
 	if want.Now.IsZero() {
-		want.Now = v.now()
+		want.Now = v.Now()
 	}
 	j, err := v.expect(t, want)
 	if err != nil {
@@ -49,11 +53,11 @@ func (v *verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Id
 	}
 	claims, err := verified.Claims(want.Claims)
 	if err != nil {
-		return Identity{}, v.refuse(ReasonSignature, err)
+		return Identity{}, v.Refuse(ReasonSignature, err)
 	}
 	id := j.identity // true from here on
-	id.Upstream, id.Issuer = v.name, t.UnverifiedIssuer()
-	id.BrokerSubject = subject.Broker(v.name, id.Issuer, id.Subject, v.manyIssuers)
+	id.Upstream, id.Issuer = v.Upstream, t.UnverifiedIssuer()
+	id.BrokerSubject = subject.Broker(v.Upstream, id.Issuer, id.Subject, v.ManyIssuers)
 	id.Claims = claims.Map()
 	id.TokenID, id.KeyID = t.TokenID(), verified.Key().ID
 	id.Class, id.Typ = t.Class(), t.Typ()
@@ -62,13 +66,13 @@ func (v *verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Id
 }
 
 // Expect is what Verify refuses for reasons that need no key. That a token passes says nothing of it.
-func (v *verifier) Expect(t jose.Unverified, want Want) error {
+func (v *Verifier) Expect(t jose.Unverified, want Want) error {
 	_, err := v.expect(t, want)
 	return err
 }
 
-func (v *verifier) expect(t jose.Unverified, want Want) (judgement, error) {
-	j := judgement{verifier: v, token: t, iss: t.UnverifiedIssuer(), unverified: t.UnverifiedClaims(), want: want}
+func (v *Verifier) expect(t jose.Unverified, want Want) (judgement, error) {
+	j := judgement{Verifier: v, token: t, iss: t.UnverifiedIssuer(), unverified: t.UnverifiedClaims(), want: want}
 	for _, step := range keylessSteps {
 		if err := step(&j); err != nil {
 			return j, err
@@ -78,45 +82,46 @@ func (v *verifier) expect(t jose.Unverified, want Want) (judgement, error) {
 }
 
 // signature verifies it with the upstream's own keys, which are looked up by upstream name (P10).
-func (v *verifier) signature(ctx context.Context, t jose.Unverified) (jose.Verified, error) {
-	if v.keys == nil {
-		return jose.Verified{}, v.refuse(ReasonUnavailable, errors.New("no keys are loaded"))
+func (v *Verifier) signature(ctx context.Context, t jose.Unverified) (jose.Verified, error) {
+	if v.Keys == nil {
+		return jose.Verified{}, v.Refuse(ReasonUnavailable, errors.New("no keys are loaded"))
 	}
-	candidates, err := v.keys.Lookup(ctx, v.name, t.KeyID(), t.UnverifiedIssuer())
+	candidates, err := v.Keys.Lookup(ctx, v.Upstream, t.KeyID(), t.UnverifiedIssuer())
 	if err != nil {
 		return jose.Verified{}, v.keysError(err)
 	}
-	verified, err := t.Verify(candidates, v.algorithms)
+	verified, err := t.Verify(candidates, v.Algorithms)
 	switch {
 	case err == nil:
 		return verified, nil
 	case errors.Is(err, jose.ErrAlgorithm):
-		return jose.Verified{}, v.refuse(ReasonAlgorithm, err)
+		return jose.Verified{}, v.Refuse(ReasonAlgorithm, err)
 	case errors.Is(err, jose.ErrNoKey):
-		return jose.Verified{}, v.refuse(ReasonUnknownKey, err)
+		return jose.Verified{}, v.Refuse(ReasonUnknownKey, err)
 	}
-	return jose.Verified{}, v.refuse(ReasonSignature, err)
+	return jose.Verified{}, v.Refuse(ReasonSignature, err)
 }
 
 // keysError tells a key that the upstream does not have from one that can't be had now (P27). What is neither is not the token's fault.
-func (v *verifier) keysError(err error) *Error {
+func (v *Verifier) keysError(err error) *Error {
 	if errors.Is(err, keys.ErrUnknownKey) {
-		return v.refuse(ReasonUnknownKey, err)
+		return v.Refuse(ReasonUnknownKey, err)
 	}
-	refused := v.refuse(ReasonUnavailable, err)
+	refused := v.Refuse(ReasonUnavailable, err)
 	if unavailable, ok := errors.AsType[*keys.UnavailableError](err); ok {
 		refused.RetryAfter = unavailable.RetryAfter
 	}
 	return refused
 }
 
-func (v *verifier) refuse(reason Reason, err error) *Error {
-	return &Error{Reason: reason, Upstream: v.name, Err: err}
+// Refuse is an error of this upstream.
+func (v *Verifier) Refuse(reason Reason, err error) *Error {
+	return &Error{Reason: reason, Upstream: v.Upstream, Err: err}
 }
 
 // judgement is one token on its way through the steps.
 type judgement struct {
-	*verifier
+	*Verifier
 	token      jose.Unverified // zero: an opaque one
 	iss        string
 	unverified jose.Claims
@@ -132,22 +137,22 @@ var keylessSteps = [...]func(*judgement) error{
 }
 
 func (j *judgement) refused(reason Reason, format string, args ...any) error {
-	return j.refuse(reason, fmt.Errorf(format, args...))
+	return j.Refuse(reason, fmt.Errorf(format, args...))
 }
 
 // purpose refuses what this upstream is not configured for (P11).
 func (j *judgement) purpose() error {
 	switch j.want.Purpose {
 	case PurposeExchange, PurposeActor, PurposeGrant:
-		if len(j.audiences) == 0 {
+		if len(j.Audiences) == 0 {
 			return j.refused(ReasonPurpose, "no audiences for exchange")
 		}
 	case PurposeLogin:
-		if j.loginAudience == "" || j.want.Nonce == "" {
+		if j.LoginAudience == "" || j.want.Nonce == "" {
 			return j.refused(ReasonPurpose, "no login attempt at this upstream")
 		}
 	case PurposeClient:
-		if j.want.ClientAudience == "" || j.want.ClientAudience == j.loginAudience || j.exchanges(j.want.ClientAudience) {
+		if j.want.ClientAudience == "" || j.want.ClientAudience == j.LoginAudience || j.Exchanges(j.want.ClientAudience) {
 			return j.refused(ReasonPurpose, "no audience of its own for assertions")
 		}
 	default:
@@ -156,8 +161,9 @@ func (j *judgement) purpose() error {
 	return nil
 }
 
-func (v *verifier) exchanges(audience string) bool {
-	return slices.ContainsFunc(v.audiences, func(a Audience) bool { return a.Value == audience })
+// Exchanges says whether tokens of that audience may be exchanged (P11).
+func (v *Verifier) Exchanges(audience string) bool {
+	return slices.ContainsFunc(v.Audiences, func(a spec.Audience) bool { return a.Value == audience })
 }
 
 // class accepts typ absent, JWT or one of accept_typ (P9). An access token ends no login, whatever accept_typ says.
@@ -167,7 +173,7 @@ func (j *judgement) class() error {
 		return nil
 	case jose.ClassAccessToken, jose.ClassOther:
 		login := j.want.Purpose == PurposeLogin && class == jose.ClassAccessToken
-		if !login && slices.Contains(j.acceptTyp, j.token.Typ()) {
+		if !login && slices.Contains(j.AcceptTyp, j.token.Typ()) {
 			return nil
 		}
 		return j.refused(ReasonClass, "typ is not accepted for this purpose: %s", class)
@@ -182,7 +188,7 @@ func (j *judgement) class() error {
 }
 
 func (j *judgement) issuerIsOurs() error {
-	if j.issuer == "" || j.iss != j.issuer {
+	if j.Issuer == "" || j.iss != j.Issuer {
 		return j.refused(ReasonIssuer, "iss is not the upstream's")
 	}
 	return nil
@@ -200,8 +206,8 @@ func (j *judgement) nonce() error {
 }
 
 func (j *judgement) algorithm() error {
-	if !j.algorithms.Holds(j.token.Alg()) {
-		return j.refuse(ReasonAlgorithm, jose.ErrAlgorithm)
+	if !j.Algorithms.Holds(j.token.Alg()) {
+		return j.Refuse(ReasonAlgorithm, jose.ErrAlgorithm)
 	}
 	return nil
 }
@@ -212,14 +218,14 @@ func (j *judgement) readClaims() error {
 		return err
 	}
 	if acr, err := j.unverified.String("acr"); err == nil {
-		j.identity.ACR = j.acr[acr]
+		j.identity.ACR = j.ACR[acr]
 	}
 	amr, err := j.unverified.StringList("amr")
 	if err != nil {
 		return nil // absent, or of a form that no value of amr_map has
 	}
 	for _, method := range amr {
-		if mapped, ok := j.amr[method]; ok && !slices.Contains(j.identity.AMR, mapped) {
+		if mapped, ok := j.AMR[method]; ok && !slices.Contains(j.identity.AMR, mapped) {
 			j.identity.AMR = append(j.identity.AMR, mapped)
 		}
 	}
@@ -227,9 +233,9 @@ func (j *judgement) readClaims() error {
 }
 
 func (j *judgement) readSubject() error {
-	name, err := subject.Of(j.unverified, j.subject)
+	name, err := subject.Of(j.unverified, j.Subject)
 	if err != nil {
-		return j.refuse(ReasonSubject, err)
+		return j.Refuse(ReasonSubject, err)
 	}
 	j.identity.Subject = name
 	return nil

@@ -1,4 +1,4 @@
-package upstreams
+package verify
 
 import (
 	"errors"
@@ -12,17 +12,17 @@ import (
 func (j *judgement) audience() error {
 	aud, err := j.admitted()
 	if err != nil {
-		return j.refuse(ReasonAudience, err)
+		return j.Refuse(ReasonAudience, err)
 	}
 	azp, err := j.unverified.String("azp")
 	if err != nil && !errors.Is(err, jose.ErrAbsent) {
-		return j.refuse(ReasonClaim, err)
+		return j.Refuse(ReasonClaim, err)
 	}
 	matched, err := j.match(aud, azp)
 	if err != nil {
 		return err
 	}
-	if azp != "" && azp != matched && !slices.Contains(j.parties, azp) {
+	if azp != "" && azp != matched && !slices.Contains(j.Parties, azp) {
 		return j.refused(ReasonAudience, "azp is neither the audience nor in authorized_parties")
 	}
 	j.identity.Audience, j.identity.Audiences, j.identity.AuthorizedParty = matched, slices.Clone(aud), azp
@@ -45,28 +45,28 @@ func (j *judgement) match(aud []string, azp string) (string, error) {
 // matchLogin is OpenID Connect Core §3.1.3.7 steps 3 to 5: our client_id is there, every further audience is one that we trust, and with
 // several the token says that it was issued to us.
 func (j *judgement) matchLogin(aud []string, azp string) (string, error) {
-	if !slices.Contains(aud, j.loginAudience) {
+	if !slices.Contains(aud, j.LoginAudience) {
 		return "", j.refused(ReasonAudience, "aud lacks client_id")
 	}
 	for _, a := range aud {
-		if a != j.loginAudience && (!slices.Contains(j.parties, a) || j.exchanges(a)) {
+		if a != j.LoginAudience && (!slices.Contains(j.Parties, a) || j.Exchanges(a)) {
 			return "", j.refused(ReasonAudience, "aud has a value that is not trusted at login")
 		}
 	}
-	if azp != j.loginAudience && (azp != "" || len(aud) > 1) {
+	if azp != j.LoginAudience && (azp != "" || len(aud) > 1) {
 		return "", j.refused(ReasonAudience, "azp is not client_id")
 	}
-	return j.loginAudience, nil
+	return j.LoginAudience, nil
 }
 
 // matchExchange takes the audience that is azp if it can, else the first configured one that the requester may use. A token that also names
 // our client_id is one of our logins, and not for exchange.
 func (j *judgement) matchExchange(aud []string, azp string) (string, error) {
-	if j.loginAudience != "" && slices.Contains(aud, j.loginAudience) {
+	if j.LoginAudience != "" && slices.Contains(aud, j.LoginAudience) {
 		return "", j.refused(ReasonAudience, "aud has the audience of login")
 	}
 	matched, found := "", false
-	for _, a := range j.audiences {
+	for _, a := range j.Audiences {
 		if !slices.Contains(aud, a.Value) || !a.Admits(j.want.Requester) {
 			continue
 		}
@@ -93,18 +93,18 @@ func (j *judgement) times() error {
 	id, now := &j.identity, j.want.Now
 	if err := errors.Join(read("exp", &id.Expires, true), read("iat", &id.IssuedAt, !j.opaque), read("nbf", &id.NotBefore, false),
 		read("auth_time", &id.AuthTime, false)); err != nil {
-		return j.refuse(ReasonTime, err)
+		return j.Refuse(ReasonTime, err)
 	}
 	switch {
-	case !now.Before(id.Expires.Add(j.leeway)):
+	case !now.Before(id.Expires.Add(j.Leeway)):
 		return j.refused(ReasonTime, "expired")
-	case now.Before(id.IssuedAt.Add(-j.leeway)):
+	case now.Before(id.IssuedAt.Add(-j.Leeway)):
 		return j.refused(ReasonTime, "issued in the future")
-	case now.Before(id.NotBefore.Add(-j.leeway)):
+	case now.Before(id.NotBefore.Add(-j.Leeway)):
 		return j.refused(ReasonTime, "not yet valid")
-	case now.Before(id.AuthTime.Add(-j.leeway)):
+	case now.Before(id.AuthTime.Add(-j.Leeway)):
 		return j.refused(ReasonTime, "authenticated in the future")
-	case j.want.MaxAge > 0 && now.After(id.IssuedAt.Add(j.want.MaxAge+j.leeway)):
+	case j.want.MaxAge > 0 && now.After(id.IssuedAt.Add(j.want.MaxAge+j.Leeway)):
 		return j.refused(ReasonTime, "issued too long ago")
 	}
 	return nil

@@ -1,4 +1,4 @@
-package upstreams
+package verify
 
 import (
 	"errors"
@@ -69,4 +69,13 @@ func (e *Error) Unwrap() []error {
 		return []error{ErrDenied, e.Err}
 	}
 	return []error{ErrInvalid, e.Err}
+}
+
+// LoginError puts what package rp says among the reasons.
+func (v *Verifier) LoginError(err error) *Error {
+	refused := v.Refuse(ReasonNonsense, err)
+	if e, ok := errors.AsType[*rp.Error](err); ok {
+		refused.Reason, refused.Code, refused.RetryAfter = Reason(e.Kind), e.Code, e.RetryAfter
+	}
+	return refused
 }
