@@ -15,6 +15,7 @@ type Info struct {
 	Name, Kind, Preset string
 	Issuer             string              // empty for a pattern
 	Login              bool                // people can log in at it
+	Keyless            bool                // it publishes no key set
 	ResponseMode       string              // of its authorization responses
 	TrustPrompt        bool                // its word for prompt and max_age counts, without auth_time
 	Exchange           bool                // its tokens may be exchanged: it has audiences (P11)
@@ -38,7 +39,7 @@ func (s *Set) Info(name string) (Info, bool) {
 	}
 	i := Info{
 		Name: m.Upstream, Kind: m.spec.Kind, Preset: m.spec.Preset, Issuer: m.Issuer,
-		Login: kinds[m.spec.Kind].Login, ResponseMode: m.spec.ResponseMode, TrustPrompt: m.spec.TrustPrompt,
+		Login: kinds[m.spec.Kind].Login, Keyless: kinds[m.spec.Kind].Keyless, ResponseMode: m.spec.ResponseMode, TrustPrompt: m.spec.TrustPrompt,
 		Exchange: len(m.Audiences) > 0, Shared: m.shared(), OwnerClaims: slices.Clone(m.preset.OwnerClaims),
 		ClaimTypes: maps.Clone(m.preset.ClaimTypes), Conditions: slices.Clone(m.preset.Conditions),
 		EmailDomains: slices.Clone(m.spec.EmailDomains.Names), EmailAny: m.spec.EmailDomains.Any,
@@ -95,6 +96,8 @@ func (s *Set) Ready() []Readiness {
 		switch {
 		case m.ManyIssuers:
 			all[i].Detail = "issuer patterns are not served"
+		case kinds[m.spec.Kind].Keyless:
+			all[i].OK, all[i].Detail = true, "has no keys to verify by"
 		case s.keys != nil:
 			status := s.keys.Status(m.Upstream)
 			all[i].OK, all[i].Detail = status.Usable(), readyDetail(status)

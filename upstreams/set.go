@@ -86,7 +86,7 @@ func NewSet(o Options, report func(path, format string, args ...any)) *Set {
 		}
 		s.members = append(s.members, m)
 		s.byName[written.Name] = m
-		if m.Issuer != "" {
+		if m.Issuer != "" && !kinds[m.spec.Kind].Keyless {
 			s.byIssuer[m.Issuer] = append(s.byIssuer[m.Issuer], m)
 		}
 	}
@@ -219,7 +219,9 @@ func (m *member) hold(cache *keys.Cache) {
 		return // only for limits that are not set here; such an upstream stays without keys
 	}
 	m.clients, m.discovery = client, discovery(m.spec, client, m.Now)
-	cache.Register(m.Upstream, keySource(m.spec, client, m.discovery))
+	if !kinds[m.spec.Kind].Keyless {
+		cache.Register(m.Upstream, keySource(m.spec, client, m.discovery))
+	}
 	if in := m.spec.Introspection; in != nil {
 		asking, _ := outbound.New(outboundOptions(m.spec)) // fails where the one above did
 		m.asking = asking

@@ -27,7 +27,7 @@ type Upstream struct {
 	Name        string        `json:"name"`
 	Kind        string        `json:"kind"`
 	Issuer      string        `json:"issuer"` // or the pattern of issuers
-	State       string        `json:"state"`  // never, ok, stale, expired, pinned; not_served for a pattern of issuers
+	State       string        `json:"state"`  // never, ok, stale, expired, pinned; keyless: of a kind that has no keys; not_served: a pattern of issuers
 	JWKSURI     string        `json:"jwks_uri,omitempty"`
 	Keys        []UpstreamKey `json:"keys"`
 	MaxStale    int64         `json:"max_stale_seconds"`
@@ -72,7 +72,11 @@ type Pinned struct {
 	Until    time.Time `json:"until,omitzero"` // zero: lifted
 }
 
-const stateNotServed = "not_served"
+// States of upstreams whose keys nobody keeps.
+const (
+	stateNotServed = "not_served"
+	stateKeyless   = "keyless"
+)
 
 // Upstreams says how every configured upstream does, by name. It fetches nothing.
 func (o *Operator) Upstreams(ctx context.Context) ([]Upstream, error) {
@@ -98,6 +102,9 @@ func (o *Operator) Upstream(ctx context.Context, name string) (Upstream, error) 
 	u := Upstream{Name: name, Kind: info.Kind, Issuer: issuer, State: stateNotServed, Keys: []UpstreamKey{}}
 	i, err := o.o.UpstreamKeys.Inspect(ctx, name)
 	if errors.Is(err, keys.ErrNotRegistered) {
+		if info.Keyless {
+			u.State = stateKeyless
+		}
 		return u, nil
 	}
 	if err != nil {

@@ -44,6 +44,7 @@ var otherTypes = []string{
 // Kind is what a kind of upstream brings to the judgement.
 type Kind struct {
 	Login   bool         // people can log in at it
+	Keyless bool         // it publishes no key set: nothing of it is a JWT
 	Foreign []string     // keys that mean nothing to it
 	Check   func(*Check) // what must hold beside what must hold for all
 }
