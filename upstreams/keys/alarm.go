@@ -26,6 +26,7 @@ func Alarms() []Alarm {
 // AlarmChange is an alarm raised or cleared.
 type AlarmChange struct {
 	Upstream string
+	Issuer   string // that was met at run time; empty: the configured one
 	Alarm    Alarm
 	Raised   bool // false: cleared
 }
@@ -56,7 +57,7 @@ func (c *Cache) judge(e *entry) {
 			e.alarms.raised = map[Alarm]bool{}
 		}
 		e.alarms.raised[a] = want[a]
-		c.alarm(AlarmChange{Upstream: e.name, Alarm: a, Raised: want[a]})
+		c.tell(e, a, want[a])
 	}
 }
 
@@ -68,9 +69,21 @@ func (c *Cache) silence(e *entry) {
 	for _, a := range Alarms() {
 		if e.alarms.raised[a] {
 			e.alarms.raised[a] = false
-			c.alarm(AlarmChange{Upstream: e.name, Alarm: a})
+			c.tell(e, a, false)
 		}
 	}
+}
+
+func (c *Cache) tell(e *entry, a Alarm, raised bool) {
+	name, met := e.upstream()
+	c.alarm(AlarmChange{Upstream: name, Issuer: met, Alarm: a, Raised: raised})
+}
+
+// silenced says whether the upstream is gone.
+func (a *alarms) silenced() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.silent
 }
 
 // alarming is what there is to be alarmed about.

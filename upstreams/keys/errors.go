@@ -20,19 +20,19 @@ var (
 type UnavailableError struct {
 	Upstream, Reason string
 	RetryAfter       time.Duration // zero: not known
-	cause            error
+	Cause            error         // nil: there was none
 }
 
 func (e *UnavailableError) Error() string {
 	text := "keys of " + e.Upstream + ": " + e.Reason
-	if e.cause != nil {
-		text += ": " + e.cause.Error()
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
 	}
 	return text
 }
 
 // Unwrap makes it an ErrUnavailable and gives the cause.
-func (e *UnavailableError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
+func (e *UnavailableError) Unwrap() []error { return []error{ErrUnavailable, e.Cause} }
 
 func unknownKey(upstream string) error { return fmt.Errorf("keys of %s: %w", upstream, ErrUnknownKey) }
 

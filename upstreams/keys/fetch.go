@@ -25,6 +25,7 @@ const (
 // FetchOutcome is one finished fetch, for log and metrics.
 type FetchOutcome struct {
 	Upstream string
+	Issuer   string // that was met at run time; empty: the configured one
 	Trigger  Trigger
 	Class    string // ok, or the class of the error: of a closed set
 	Err      error  // nil for ok
@@ -74,7 +75,8 @@ func (c *Cache) begin(ctx context.Context, e *entry, t Trigger) *flight {
 func (c *Cache) fly(ctx context.Context, e *entry, f *flight, t Trigger) {
 	began := c.now()
 	interval, out, err := c.fetch(ctx, e, began)
-	out.Upstream, out.Trigger, out.Class, out.Err, out.Duration = e.name, t, class(err), err, c.now().Sub(began)
+	out.Upstream, out.Issuer = e.upstream()
+	out.Trigger, out.Class, out.Err, out.Duration = t, class(err), err, c.now().Sub(began)
 	now := c.now()
 	e.mu.Lock()
 	if err == nil {
@@ -84,7 +86,9 @@ func (c *Cache) fly(ctx context.Context, e *entry, f *flight, t Trigger) {
 	}
 	e.tried, e.last, e.warning, e.flight = now, err, out.Warning, nil
 	e.mu.Unlock()
-	c.observe(out)
+	if !e.alarms.silenced() {
+		c.observe(out)
+	}
 	c.judge(e)
 	f.err = err
 	close(f.done)
@@ -118,7 +122,7 @@ func (c *Cache) fetch(ctx context.Context, e *entry, began time.Time) (time.Dura
 	defer e.writing.Unlock()
 	old := e.snap.Load()
 	next := newSnapshot(keys, old, began, got.Discovery)
-	if c.store != nil && !u.Static {
+	if c.stores(u) {
 		if err := c.persist(ctx, e, u, old, next, &out); err != nil {
 			if old != nil {
 				e.snap.Store(old.within(next))
@@ -129,6 +133,9 @@ func (c *Cache) fetch(ctx context.Context, e *entry, began time.Time) (time.Dura
 	e.snap.Store(next)
 	return u.interval(got.FreshFor), out, nil
 }
+
+// stores says whether what is known of an upstream outlives the process.
+func (c *Cache) stores(u Upstream) bool { return c.store != nil && !u.Static && u.MetBy == "" }
 
 // persist saves the next snapshot and, in one with it, what it changes in the history. e.writing is held.
 func (c *Cache) persist(ctx context.Context, e *entry, u Upstream, old, next *snapshot, out *FetchOutcome) error {

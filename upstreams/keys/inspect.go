@@ -39,7 +39,7 @@ func (c *Cache) Inspect(ctx context.Context, upstream string) (Inspection, error
 		return Inspection{}, err
 	}
 	u, now := *e.spec.Load(), c.now()
-	i := Inspection{Status: c.Status(upstream), MaxStale: u.MaxStale, Static: u.Static, Stored: c.store != nil && !u.Static}
+	i := Inspection{Status: c.Status(upstream), MaxStale: u.MaxStale, Static: u.Static, Stored: c.stores(u)}
 	want := e.alarming(now)
 	for _, a := range Alarms() {
 		if want[a] {
@@ -69,10 +69,11 @@ func (c *Cache) Inspect(ctx context.Context, upstream string) (Inspection, error
 
 // History says what became of an upstream's keys.
 func (c *Cache) History(ctx context.Context, upstream string) (history.Log, error) {
-	if c.find(upstream) == nil {
+	e := c.find(upstream)
+	if e == nil {
 		return history.Log{}, ErrNotRegistered
 	}
-	if c.store == nil {
+	if !c.stores(*e.spec.Load()) {
 		return history.Log{}, nil
 	}
 	return c.store.History(ctx, upstream)
@@ -97,7 +98,7 @@ func (c *Cache) Refresh(ctx context.Context, upstream string) error {
 		}
 		e.mu.Unlock()
 		if f == nil {
-			return &UnavailableError{Upstream: upstream, Reason: "the cache is closed"}
+			return e.unavailable("the cache is closed", 0, nil)
 		}
 		select {
 		case <-f.done:

@@ -14,14 +14,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/jose"
 )
 
 const (
-	defaultCapacity     = 256
 	defaultFetchTimeout = 15 * time.Second
 	defaultMaxStale     = 24 * time.Hour
 
@@ -41,17 +38,16 @@ type Upstream struct {
 	Source   Source        // required
 	MaxStale time.Duration // how long keys serve after an upstream last confirmed them [24h]
 	Static   bool          // a file of ours: looked at often, never persisted
-	Learned  bool          // an issuer met at run time: its keys may be evicted by others that were, configured ones never
+	MetBy    string        // the configured upstream that met this issuer at run time, in whose name all is told; nothing of it outlives the process
 }
 
 // sameOrigin says whether keys that came by one configuration may serve under the other.
 func (u Upstream) sameOrigin(o Upstream) bool {
-	return u.Issuer == o.Issuer && u.JWKSURI == o.JWKSURI && u.Static == o.Static && u.Learned == o.Learned
+	return u.Issuer == o.Issuer && u.JWKSURI == o.JWKSURI && u.Static == o.Static && u.MetBy == o.MetBy
 }
 
 // Options of New. Every field may be left out.
 type Options struct {
-	Capacity     int              // how many learned upstreams are kept [256]
 	Now          func() time.Time // [time.Now]
 	Store        Store            // nil: nothing outlives the process
 	FetchTimeout time.Duration    // of a whole fetch, discovery and persisting included [15s]
@@ -70,8 +66,7 @@ type Cache struct {
 	random  func() float64
 	wake    chan struct{} // Run looks anew at what is due
 
-	configured atomic.Pointer[map[string]*entry] // copied on write
-	learned    *lru.Cache[string, *entry]
+	registered atomic.Pointer[map[string]*entry] // copied on write
 
 	mu      sync.Mutex // registrations and flights
 	closed  bool
@@ -106,9 +101,6 @@ type entry struct {
 
 // New makes an empty cache.
 func New(o Options) *Cache {
-	if o.Capacity <= 0 {
-		o.Capacity = defaultCapacity
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -126,8 +118,7 @@ func New(o Options) *Cache {
 	}
 	c := &Cache{now: o.Now, store: o.Store, timeout: o.FetchTimeout, observe: o.Observe, alarm: o.Alarm, random: o.Random,
 		wake: make(chan struct{}, 1), cancels: map[*flight]context.CancelFunc{}}
-	c.configured.Store(&map[string]*entry{})
-	c.learned, _ = lru.New[string, *entry](o.Capacity) // fails only without capacity
+	c.registered.Store(&map[string]*entry{})
 	return c
 }
 
@@ -147,13 +138,9 @@ func (c *Cache) Register(upstream string, u Upstream) {
 	e := &entry{name: upstream, loading: make(chan struct{}, 1)}
 	e.spec.Store(&u)
 	c.forget(upstream)
-	if u.Learned {
-		c.learned.Add(upstream, e)
-	} else {
-		known := maps.Clone(*c.configured.Load())
-		known[upstream] = e
-		c.configured.Store(&known)
-	}
+	known := maps.Clone(*c.registered.Load())
+	known[upstream] = e
+	c.registered.Store(&known)
 	c.nudge()
 }
 
@@ -165,21 +152,30 @@ func (c *Cache) Forget(upstream string) {
 }
 
 func (c *Cache) forget(upstream string) {
-	if e := c.find(upstream); e != nil {
-		c.silence(e)
+	e := c.find(upstream)
+	if e == nil {
+		return
 	}
-	c.learned.Remove(upstream)
-	known := maps.Clone(*c.configured.Load())
+	c.silence(e)
+	known := maps.Clone(*c.registered.Load())
 	delete(known, upstream)
-	c.configured.Store(&known)
+	c.registered.Store(&known)
 }
 
-func (c *Cache) find(upstream string) *entry {
-	if e, ok := (*c.configured.Load())[upstream]; ok {
-		return e
+func (c *Cache) find(upstream string) *entry { return (*c.registered.Load())[upstream] }
+
+// upstream is the configured upstream to which the entry belongs, and the issuer if that was met at run time.
+func (e *entry) upstream() (name, met string) {
+	if u := e.spec.Load(); u.MetBy != "" {
+		return u.MetBy, u.Issuer
 	}
-	e, _ := c.learned.Get(upstream)
-	return e
+	return e.name, ""
+}
+
+// unavailable is what can't be told of the entry's keys now.
+func (e *entry) unavailable(reason string, retry time.Duration, cause error) error {
+	name, _ := e.upstream()
+	return &UnavailableError{Upstream: name, Reason: reason, RetryAfter: retry, Cause: cause}
 }
 
 // Lookup returns the keys of an upstream that may have signed a token with this kid and issuer; for a token without kid, all that serve the issuer.
@@ -203,7 +199,7 @@ func (c *Cache) miss(ctx context.Context, e *entry, kid, issuer string) ([]jose.
 	asked := e.begun
 	e.mu.Unlock()
 	if err := c.load(ctx, e); err != nil {
-		return nil, &UnavailableError{Upstream: e.name, Reason: "gave up waiting", cause: err}
+		return nil, e.unavailable("gave up waiting", 0, err)
 	}
 	for {
 		e.mu.Lock()
@@ -226,14 +222,15 @@ func (c *Cache) miss(ctx context.Context, e *entry, kid, issuer string) ([]jose.
 		case len(found) > 0:
 			return found, nil
 		case known:
-			return nil, unknownKey(e.name)
+			name, _ := e.upstream()
+			return nil, unknownKey(name)
 		case f == nil:
-			return nil, &UnavailableError{Upstream: e.name, Reason: "no key at hand", RetryAfter: retry, cause: last}
+			return nil, e.unavailable("no key at hand", retry, last)
 		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return nil, &UnavailableError{Upstream: e.name, Reason: "gave up waiting", cause: ctx.Err()}
+			return nil, e.unavailable("gave up waiting", 0, ctx.Err())
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -330,26 +331,34 @@ func TestP44_LookupOfAKnownKeyTakesNoLockAndNoMemory(t *testing.T) {
 	})
 }
 
-func TestP44_ConfiguredUpstreamsAreNeverEvicted(t *testing.T) {
+func TestP28_WhatWasMetAtRunTimeIsToldInTheNameOfItsUpstreamAndNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, learned := newIDP("k1"), newIDP("k1")
-		c := newCache(keys.Options{Capacity: 2})
-		c.Register("acme", acme(i))
-		want(t, c, "k1", nil)
-		for n := range 100 {
-			name := fmt.Sprintf("learned-%d", n)
-			c.Register(name, keys.Upstream{Issuer: issuer, Source: learned.fetch, Learned: true})
-			if _, err := c.Lookup(t.Context(), name, "k1", issuer); err != nil {
-				t.Fatal(err)
-			}
+		i, saved := newIDP("k1"), newMemory()
+		var mu sync.Mutex
+		var told []keys.FetchOutcome
+		c := newCache(keys.Options{Store: saved, Observe: func(o keys.FetchOutcome) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, o)
+		}})
+		c.Register("derived", keys.Upstream{Issuer: issuer, Source: i.fetch, MetBy: "pattern"})
+		if _, err := c.Lookup(t.Context(), "derived", "k1", issuer); err != nil {
+			t.Fatal(err)
 		}
-		want(t, c, "k1", nil)
-		wantFetches(t, i, 1)
-		if _, err := c.Lookup(t.Context(), "learned-0", "k1", issuer); !errors.Is(err, keys.ErrUnavailable) {
-			t.Errorf("learned ones make room: got %v", err)
+		_, err := c.Lookup(t.Context(), "derived", "k2", issuer)
+		if !errors.Is(err, keys.ErrUnknownKey) || strings.Contains(err.Error(), "derived") {
+			t.Errorf("got %v", err)
 		}
-		if _, err := c.Lookup(t.Context(), "learned-99", "k1", issuer); err != nil {
-			t.Errorf("the newest stays: %v", err)
+		if i, err := c.Inspect(t.Context(), "derived"); err != nil || i.Stored {
+			t.Errorf("got %+v, %v", i, err)
+		}
+		if kept, err := saved.Load(t.Context(), "derived"); kept != nil || err != nil {
+			t.Errorf("kept %+v, %v", kept, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(told) != 2 || told[0].Upstream != "pattern" || told[0].Issuer != issuer {
+			t.Errorf("told %+v", told)
 		}
 	})
 }
@@ -374,5 +383,19 @@ func TestRegisterAgainKeepsKeysOfTheSameOrigin(t *testing.T) {
 			t.Errorf("forgotten: %+v", got)
 		}
 		want(t, c, "k1", keys.ErrUnavailable)
+	})
+}
+
+func TestFetchOfAnUpstreamThatIsGoneTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIDP("k1")
+		i.gate = make(chan struct{})
+		c := newCache(keys.Options{Observe: func(o keys.FetchOutcome) { t.Errorf("told %+v", o) }})
+		c.Register("acme", acme(i))
+		go func() { _ = lookup(c, "k1") }()
+		synctest.Wait()
+		c.Forget("acme")
+		close(i.gate)
+		synctest.Wait()
 	})
 }

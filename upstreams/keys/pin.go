@@ -67,7 +67,7 @@ func (c *Cache) pin(ctx context.Context, e *entry, kid string, d time.Duration) 
 		return time.Time{}, ErrNotPinnable
 	}
 	next := build(s.keys, s.seen, s.confirmed, s.discovery).pinned(pins)
-	if c.store != nil {
+	if c.stores(u) {
 		if err := c.store.Save(ctx, next.saved(e.name, u)); err != nil {
 			return time.Time{}, err
 		}

@@ -2,6 +2,8 @@ package keys
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -56,11 +58,7 @@ func sooner(a, b time.Time) time.Time {
 }
 
 func (c *Cache) entries() []*entry {
-	entries := c.learned.Values()
-	for _, e := range *c.configured.Load() {
-		entries = append(entries, e)
-	}
-	return entries
+	return slices.Collect(maps.Values(*c.registered.Load()))
 }
 
 // Close ends every fetch and waits for it. Keys at hand go on serving; nothing is fetched any more. Run does it; commands that never

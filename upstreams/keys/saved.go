@@ -93,7 +93,7 @@ func (c *Cache) load(ctx context.Context, e *entry) error {
 		return ctx.Err()
 	}
 	u := *e.spec.Load()
-	if e.loaded.Load() || c.store == nil || u.Static {
+	if e.loaded.Load() || !c.stores(u) {
 		e.loaded.Store(true)
 		return nil
 	}
