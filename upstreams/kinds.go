@@ -16,8 +16,9 @@ type kind struct {
 
 // kinds is the table of upstream kinds: a new one is a file and a line here.
 var kinds = map[string]kind{
-	"jwt":  {Kind: jwtKind},
-	"oidc": {Kind: spec.Kind{Login: true, Check: spec.CheckOIDC}, hold: holdOIDC, login: loginOIDC},
+	"jwt":    {Kind: jwtKind},
+	"oauth2": {Kind: oauth2Kind, hold: holdOAuth2, login: loginOAuth2},
+	"oidc":   {Kind: oidcKind, hold: holdOIDC, login: loginOIDC},
 }
 
 // specKinds is what package spec judges by.

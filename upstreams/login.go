@@ -51,6 +51,9 @@ type interactive struct {
 	set *Set
 }
 
+// oidcKind is an OpenID provider.
+var oidcKind = spec.Kind{Login: true, Scopes: []string{spec.ScopeOpenID, "profile", "email"}, Foreign: spec.EndpointKeys(), Check: spec.CheckOIDC}
+
 // holdOIDC makes this broker's side of logins at an OpenID provider: ID tokens of login attempts, beside tokens of its other clients for exchange.
 func holdOIDC(m *member) {
 	s := m.spec
@@ -89,22 +92,33 @@ func (l interactive) theirACR(wanted []string) []string {
 	return theirs
 }
 
-// document is where the upstream's endpoints are. A token endpoint that an upstream of another issuer uses, too, is refused: a code or a
-// credential that is meant for one of them would go to the other (P37; RFC 9700 §4.4).
+// document is where the upstream's endpoints are.
 func (l interactive) document(ctx context.Context) (rp.Document, error) {
 	doc, err := l.discovery.Document(ctx)
 	if err != nil {
 		return rp.Document{}, err
 	}
-	for _, m := range l.set.members {
-		if m.oidc == nil || m.Issuer == l.Issuer {
-			continue
-		}
-		if other, known := m.discovery.Known(); known && rp.SameEndpoint(other.TokenEndpoint, doc.TokenEndpoint) {
-			return rp.Document{}, &rp.Error{Kind: rp.KindEndpoint, Err: fmt.Errorf("token_endpoint is that of upstream %s, too", m.Upstream)}
+	return doc, l.set.ownTokenEndpoint(l.member, doc.TokenEndpoint)
+}
+
+// ownTokenEndpoint refuses one that an upstream of another issuer uses, too: a code or a credential that is meant for one of them would go to the other
+// (P37; RFC 9700 §4.4).
+func (s *Set) ownTokenEndpoint(of *member, endpoint string) error {
+	for _, m := range s.members {
+		if m.Issuer != of.Issuer && rp.SameEndpoint(m.tokenEndpoint(), endpoint) {
+			return &rp.Error{Kind: rp.KindEndpoint, Err: fmt.Errorf("token_endpoint is that of upstream %s, too", m.Upstream)}
 		}
 	}
-	return doc, nil
+	return nil
+}
+
+// tokenEndpoint is where codes of the upstream are redeemed, as far as that is known; empty: nowhere.
+func (m *member) tokenEndpoint() string {
+	if m.oidc == nil {
+		return m.spec.TokenEndpoint
+	}
+	known, _ := m.discovery.Known()
+	return known.TokenEndpoint
 }
 
 // Finish implements Login.

@@ -11,6 +11,7 @@ import (
 	"fedbroker/upstreams/introspection"
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/oauth2"
 	"fedbroker/upstreams/outbound"
 	"fedbroker/upstreams/presets"
 	"fedbroker/upstreams/rp"
@@ -62,7 +63,8 @@ type held struct {
 	opaque    *introspection.Client // nil: none of its tokens is opaque
 	asking    *outbound.Client      // of opaque: whoever brings tokens must not keep keys waiting for a connection
 	discovery *rp.Discovery
-	oidc      *rp.Client // of kind oidc
+	oidc      *rp.Client     // of kind oidc
+	oauth2    *oauth2.Client // of kind oauth2
 }
 
 // NewSet judges all specs and builds the upstreams. It reports every problem, with a path such as upstreams[2].leeway; the set is fit
@@ -139,6 +141,7 @@ func judgePairs(specs []Spec, s *Set, bad func(path, format string, args ...any)
 			if specs[k].Name != specs[i].Name { // else that is the problem
 				judgePair(specs, s, k, i, bad)
 				judgeKeyFile(specs, k, i, bad)
+				judgeTokenEndpoint(s, specs[k].Name, specs[i].Name, spec.At("upstreams", i), bad)
 			}
 		}
 	}
@@ -148,6 +151,14 @@ func judgePairs(specs []Spec, s *Set, bad func(path, format string, args ...any)
 func judgeKeyFile(specs []Spec, first, second int, bad func(path, format string, args ...any)) {
 	if file := specs[second].PrivateKeyFile; file != "" && file == specs[first].PrivateKeyFile {
 		bad(spec.At("upstreams", second)+".private_key_file", "want a key of its own, not that of upstreams[%d]", first)
+	}
+}
+
+// judgeTokenEndpoint reports one that the configuration gives to two issuers (P37). What discovery says is judged at each login.
+func judgeTokenEndpoint(s *Set, first, second, path string, bad func(path, format string, args ...any)) {
+	a, b := s.byName[first], s.byName[second]
+	if a.Issuer != b.Issuer && rp.SameEndpoint(a.spec.TokenEndpoint, b.spec.TokenEndpoint) {
+		bad(path+".token_endpoint", "want one of its own, not that of upstream %s, which has another issuer", first)
 	}
 }
 

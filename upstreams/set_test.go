@@ -135,7 +135,7 @@ func TestProblemsAreNamedByKey(t *testing.T) {
 		path, text string
 		o          upstreams.Options
 	}{
-		{"kind", `want one of jwt, oidc, got "ldap"`, minimal(func(s *upstreams.Spec) { s.Kind = "ldap" })},
+		{"kind", "want one of " + strings.Join(upstreams.Kinds(), ", ") + `, got "ldap"`, minimal(func(s *upstreams.Spec) { s.Kind = "ldap" })},
 		{"preset", "want one of " + strings.Join(presets.Names(), ", ") + `, got "x"`, minimal(func(s *upstreams.Spec) { s.Preset = "x" })},
 		{"preset", "want kind jwt for preset gitlab", interactive(func(s *upstreams.Spec) { s.Preset = "gitlab" })},
 		{"issuer", "want one", minimal(func(s *upstreams.Spec) { s.Issuer = "" })},

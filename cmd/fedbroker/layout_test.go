@@ -32,6 +32,7 @@ var rungs = map[string]int{
 	"upstreams/introspection": 0,
 	"upstreams/jose":          0,
 	"upstreams/keys":          0,
+	"upstreams/oauth2":        0,
 	"upstreams/outbound":      0,
 	"upstreams/presets":       0,
 	"upstreams/rp":            0,

@@ -241,7 +241,7 @@ func TestP29_AnotherOwnersTokenGetsNothing(t *testing.T) {
 	}
 	for _, name := range presets.Names() {
 		preset, _ := presets.Find(name)
-		if !preset.Shared {
+		if !preset.Shared || preset.Kind == "oauth2" { // whose tokens nobody can exchange by what they say of themselves
 			continue
 		}
 		g := goldens[slices.IndexFunc(goldens, func(g golden) bool { return g.preset == name })]

@@ -24,3 +24,42 @@ func githubActions() Preset {
 		}},
 	}
 }
+
+// github is GitHub itself, for people: plain OAuth 2.0, without an ID token. Everyone can have an account. The id is one account's for ever, and a number; login and name are changed at will, and another's
+// tomorrow. An address counts only as the primary one of those that the API lists, if it is verified: the one in the profile is what somebody wrote there. GitHub Enterprise
+// Server has endpoints of its own, which have to be written.
+func github() Preset {
+	types := person()
+	typed(types, TypeString,
+		"avatar_url", "bio", "blog", "company", "created_at", "gravatar_id", "html_url", "location", "login", "node_id", "sub", "twitter_username",
+		"type", "url", "user_view_type",
+	)
+	typed(types, TypeInt,
+		"collaborators", "disk_usage", "followers", "following", "id", "owned_private_repos", "private_gists", "public_gists", "public_repos",
+		"total_private_repos",
+	)
+	typed(types, TypeBool, "hireable", "site_admin", "two_factor_authentication")
+	typed(types, TypeMap, "plan")
+	return Preset{
+		Kind:        "oauth2",
+		Issuer:      "https://github.com/login/oauth", // its iss in authorization responses (RFC 9207)
+		Subject:     []string{"id"},
+		ClaimTypes:  types,
+		OwnerClaims: []string{"sub"},
+		Shared:      true,
+		Endpoints: Endpoints{
+			Authorization: "https://github.com/login/oauth/authorize",
+			Token:         "https://github.com/login/oauth/access_token",
+			UserInfo:      "https://api.github.com/user",
+			Emails:        "https://api.github.com/user/emails?per_page=100",
+		},
+		AuthMethod:      "client_secret_post",
+		CredentialHosts: []string{"api.github.com"},
+		Scopes:          []string{"read:user", "user:email"},
+		Standard:        map[string]string{"picture": "avatar_url", "preferred_username": "login", "profile": "html_url"},
+		Conditions: []Condition{{
+			Expression: `has(claims.type) && claims.type == "User"`,
+			Message:    "the account is a person's",
+		}},
+	}
+}

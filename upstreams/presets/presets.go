@@ -31,7 +31,17 @@ type Preset struct {
 	Shared      bool              // everyone can have tokens of Issuer: rules must pin an owner
 	SharedHosts []string          // that issue for everyone, beside Issuer's
 	Conditions  []Condition       // that each of its tokens must meet before it is mapped
+
+	// Of Issuer's logins, where no discovery document says it.
+	Endpoints       Endpoints
+	AuthMethod      string            // how clients authenticate there
+	CredentialHosts []string          // beside Issuer's
+	Scopes          []string          // to ask for
+	Standard        map[string]string // claim of OpenID Connect Core §5.1 → what Issuer calls it
 }
+
+// Endpoints are where an OAuth 2.0 provider is asked.
+type Endpoints struct{ Authorization, Token, UserInfo, Emails string }
 
 // Condition is a CEL expression over claims, and what to tell the operator when it does not hold.
 type Condition struct {
@@ -63,6 +73,7 @@ var table = map[string]func() Preset{
 	"buildkite":       buildkite,
 	"circleci":        circleci,
 	"entra":           entra,
+	"github":          github,
 	"github-actions":  githubActions,
 	"gitlab":          gitlab,
 	"google":          google,

@@ -57,6 +57,8 @@ func TestP29_SharedIsTheIssuersHost(t *testing.T) {
 		{"terraform-cloud", "https://app.eu.terraform.io", true}, // HCP Europe is another region, not another owner
 		{"terraform-cloud", "https://tfe.acme.example", false},
 		{"google", "https://accounts.google.com", true},
+		{"github", "https://github.com/login/oauth", true},
+		{"github", "https://ghes.acme.example/login/oauth", false},
 		{"circleci", "https://oidc.circleci.com/org/b9d5a1e3-0f7c-4a7d-9f1e-5d3c1a2b4c6d", false},
 		{"gitlab", "://", true},
 		{"kubernetes", "https://kubernetes.default.svc", false},

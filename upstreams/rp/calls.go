@@ -27,6 +27,7 @@ const (
 	maxRetryAfter = 5 * time.Minute
 
 	typeBearer = "Bearer" // RFC 6750 §6.1.1
+	mediaJSON  = "application/json"
 )
 
 // Tokens are what a code was redeemed for, unjudged.
@@ -34,6 +35,17 @@ type Tokens struct{ ID, Access string }
 
 // Redeem redeems the code at the token endpoint (OpenID Connect Core §3.1.3). Every error is an *Error.
 func (c *Client) Redeem(ctx context.Context, doc Document, a Attempt, code string) (Tokens, error) {
+	tokens, err := c.redeem(ctx, doc, a, code)
+	if err == nil && tokens.ID == "" {
+		err = fault(KindNonsense, "the token endpoint gave no ID token")
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return tokens, nil
+}
+
+func (c *Client) redeem(ctx context.Context, doc Document, a Attempt, code string) (Tokens, error) {
 	if err := c.mayCall("token_endpoint", doc.TokenEndpoint); err != nil {
 		return Tokens{}, err
 	}
@@ -55,8 +67,6 @@ func (c *Client) Redeem(ctx context.Context, doc Document, a Attempt, code strin
 	}
 	id, _ := answer.Extra("id_token").(string)
 	switch {
-	case id == "":
-		return Tokens{}, fault(KindNonsense, "the token endpoint gave no ID token")
 	case !strings.EqualFold(answer.TokenType, typeBearer): // OpenID Connect Core §3.1.3.3
 		return Tokens{}, fault(KindNonsense, "token_type is not Bearer")
 	case !visible(answer.AccessToken):
@@ -122,8 +132,10 @@ func called(endpoint string, err error) *Error {
 // else becomes an *Error here, so that the library never sees it.
 type strict struct{ next http.RoundTripper }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. It asks for what it lets through: some providers answer with a form unless they are.
 func (s strict) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Accept", mediaJSON)
 	resp, err := s.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -145,7 +157,7 @@ func judge(resp *http.Response, body []byte) error {
 	claims, malformed := jose.ParseClaims(body)
 	status := resp.StatusCode
 	switch {
-	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+	case passing(status):
 		return &Error{Kind: KindUnavailable, RetryAfter: retryAfter(resp.Header), Err: statusError(status)}
 	case status >= http.StatusBadRequest:
 		code, _ := claims.String("error")
@@ -158,12 +170,17 @@ func judge(resp *http.Response, body []byte) error {
 		return &Error{Kind: KindNonsense, Err: statusError(status)}
 	case len(body) > maxAnswer:
 		return fault(KindNonsense, "the answer is longer than %d bytes", maxAnswer)
-	case media != "application/json":
+	case media != mediaJSON:
 		return fault(KindNonsense, "the answer is not application/json")
 	case malformed != nil:
 		return fault(KindNonsense, "the answer: %w", malformed)
 	}
 	return nil
+}
+
+// passing says whether a status may be another one a little later.
+func passing(status int) bool {
+	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
 // statusError is an answer's status.

@@ -21,7 +21,6 @@ func Introspect(ctx context.Context, client *outbound.Client, endpoint, id, secr
 		return jose.Claims{}, fault(KindEndpoint, "introspection endpoint is no URL")
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
 	req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret)) // RFC 6749 §2.3.1
 	resp, err := strictly(client).Do(req)
 	if err != nil {

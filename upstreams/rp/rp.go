@@ -49,6 +49,7 @@ type Options struct {
 	PrivateKeyFile   string      // of AuthPrivateKey: PEM or a JWK
 	Scopes           []string
 	ResponseMode     string
+	Plain            bool // OAuth 2.0 and no more: what OpenID Connect adds to an authorization request is not sent, but for prompt
 	HTTP             *outbound.Client
 	CredentialHosts  []string // what may get our credentials and the provider's access tokens (P43)
 	Now              func() time.Time
@@ -86,15 +87,17 @@ func (c *Client) AuthorizationURL(doc Document, a Attempt) (string, error) {
 			options = append(options, zitadel.AuthURLOpt(zitadel.WithURLParam(name, value)))
 		}
 	}
-	add("nonce", a.Nonce)
-	if c.o.ResponseMode != spec.ResponseQuery { // the code flow's default (OAuth 2.0 Multiple Response Types §2.1)
-		add("response_mode", c.o.ResponseMode)
-	}
 	add("prompt", strings.Join(a.Prompt, " "))
-	add("max_age", a.maxAge())
-	add("login_hint", a.LoginHint)
-	add("acr_values", strings.Join(a.ACRValues, " "))
-	add("ui_locales", strings.Join(a.UILocales, " "))
+	if !c.o.Plain {
+		add("nonce", a.Nonce)
+		if c.o.ResponseMode != spec.ResponseQuery { // the code flow's default (OAuth 2.0 Multiple Response Types §2.1)
+			add("response_mode", c.o.ResponseMode)
+		}
+		add("max_age", a.maxAge())
+		add("login_hint", a.LoginHint)
+		add("acr_values", strings.Join(a.ACRValues, " "))
+		add("ui_locales", strings.Join(a.UILocales, " "))
+	}
 	party, err := c.party(doc, a.RedirectURI)
 	if err != nil {
 		return "", err

@@ -33,7 +33,9 @@ var (
 )
 
 // changeable names claims that a person or their administrator can change, or that another can come to have: never a subject.
-var changeable = []string{"email", "name", "nickname", "phone_number", "preferred_username", "unique_name", "upn", "username"}
+var changeable = []string{
+	"email", "login", "name", "nickname", "phone_number", "preferred_username", "screen_name", "unique_name", "upn", "user_name", "username",
+}
 
 // otherTypes are registered types of tokens that are no subject's, beside those that have a class of their own.
 var otherTypes = []string{
@@ -45,6 +47,7 @@ var otherTypes = []string{
 type Kind struct {
 	Login   bool         // people can log in at it
 	Keyless bool         // it publishes no key set: nothing of it is a JWT
+	Scopes  []string     // that a login asks for where none are written
 	Foreign []string     // keys that mean nothing to it
 	Check   func(*Check) // what must hold beside what must hold for all
 }
@@ -72,7 +75,7 @@ func Judge(written Upstream, o Options, bad func(key, format string, args ...any
 	preset, _ := presets.Find(written.Preset)
 	kind, known := o.Kinds[written.Kind]
 	c := &Check{Options: o, Spec: written, Preset: preset, Bad: bad}
-	c.Effective = written.withDefaults(preset, kind.Login, o.Leeway)
+	c.Effective = written.withDefaults(preset, kind, o.Leeway)
 	for _, check := range [...]func(*Check){
 		(*Check).name, (*Check).presetFits, (*Check).issuer, (*Check).keySource, (*Check).hosts, (*Check).audiences, (*Check).tokens, (*Check).subject,
 		(*Check).maps, (*Check).durations, (*Check).domains, (*Check).introspection,

@@ -36,7 +36,7 @@ const (
 const ScopeOpenID = "openid"
 
 // withDefaults is the spec with its preset and all defaults applied. What is written counts, also when it is empty.
-func (s Upstream) withDefaults(preset presets.Preset, login bool, leeway time.Duration) Upstream {
+func (s Upstream) withDefaults(preset presets.Preset, kind Kind, leeway time.Duration) Upstream {
 	if s.Issuer == "" && s.IssuerPattern == "" {
 		s.Issuer = preset.Issuer
 	}
@@ -65,13 +65,16 @@ func (s Upstream) withDefaults(preset presets.Preset, login bool, leeway time.Du
 	if s.EmailDomains == nil {
 		s.EmailDomains = &EmailDomains{Names: s.Domains}
 	}
-	if login {
-		s = s.withLoginDefaults()
+	if kind.Login {
+		s = s.withLoginDefaults(preset, kind)
 	}
 	return s
 }
 
-func (s Upstream) withLoginDefaults() Upstream {
+func (s Upstream) withLoginDefaults(preset presets.Preset, kind Kind) Upstream {
+	if s.AuthMethod == "" {
+		s.AuthMethod = preset.AuthMethod
+	}
 	if s.AuthMethod == "" {
 		s.AuthMethod = AuthBasic
 		if s.PrivateKeyFile != "" {
@@ -81,8 +84,34 @@ func (s Upstream) withLoginDefaults() Upstream {
 	if s.ResponseMode == "" {
 		s.ResponseMode = ResponseQuery
 	}
+	if s.Issuer == preset.Issuer {
+		s = s.withEndpoints(preset)
+	}
 	if s.Scopes == nil {
-		s.Scopes = []string{ScopeOpenID, "profile", "email"}
+		s.Scopes = preset.Scopes
+	}
+	if s.Scopes == nil {
+		s.Scopes = kind.Scopes
+	}
+	return s
+}
+
+// withEndpoints takes what is not written from the preset. It is for the preset's own issuer: an installation of one's own has its own endpoints, and must not
+// send people, codes and secrets to the public one's.
+func (s Upstream) withEndpoints(preset presets.Preset) Upstream {
+	for _, e := range [...]struct {
+		written *string
+		known   string
+	}{
+		{&s.AuthorizationEndpoint, preset.Endpoints.Authorization}, {&s.TokenEndpoint, preset.Endpoints.Token},
+		{&s.UserInfoEndpoint, preset.Endpoints.UserInfo}, {&s.EmailsEndpoint, preset.Endpoints.Emails},
+	} {
+		if *e.written == "" {
+			*e.written = e.known
+		}
+	}
+	if s.CredentialHosts == nil {
+		s.CredentialHosts = preset.CredentialHosts
 	}
 	return s
 }

@@ -8,21 +8,27 @@ import (
 // CheckOIDC judges what is more in the entry of an OpenID provider than in others.
 func CheckOIDC(c *Check) {
 	s := c.Spec
-	if s.ClientID == "" {
-		c.Bad("client_id", "want the id under which %s knows this broker", s.Name)
-	}
 	if s.IssuerPattern != "" {
 		c.Bad("issuer_pattern", "want none for kind oidc: nobody logs in at an issuer that is not named")
+	}
+	checkLogin(c)
+	checkClientAuthentication(c)
+	c.OneOf("response_mode", s.ResponseMode, ResponseQuery, ResponseFormPost)
+	if s.Scopes != nil && !slices.Contains(s.Scopes, ScopeOpenID) {
+		c.Bad("scopes", "want %s among them", ScopeOpenID)
+	}
+}
+
+// checkLogin judges what every OAuth 2.0 client has.
+func checkLogin(c *Check) {
+	s := c.Spec
+	if s.ClientID == "" {
+		c.Bad("client_id", "want the id under which %s knows this broker", s.Name)
 	}
 	for i, a := range s.Audiences {
 		if s.ClientID != "" && a.Value == s.ClientID {
 			c.Bad(At("audiences", i), "want another value than client_id: audiences of login and of exchange never mix")
 		}
-	}
-	checkClientAuthentication(c)
-	c.OneOf("response_mode", s.ResponseMode, ResponseQuery, ResponseFormPost)
-	if s.Scopes != nil && !slices.Contains(s.Scopes, ScopeOpenID) {
-		c.Bad("scopes", "want %s among them", ScopeOpenID)
 	}
 	for i, scope := range s.Scopes {
 		if !scopeToken(scope) {

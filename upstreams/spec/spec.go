@@ -53,6 +53,12 @@ type Upstream struct {
 	Linking        bool     `yaml:"linking,omitempty"`
 	Refresh        bool     `yaml:"refresh,omitempty"`
 
+	// Endpoints of a provider that has no discovery document to name them.
+	AuthorizationEndpoint string `yaml:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string `yaml:"token_endpoint,omitempty"`
+	UserInfoEndpoint      string `yaml:"userinfo_endpoint,omitempty"`
+	EmailsEndpoint        string `yaml:"emails_endpoint,omitempty"` // lists a person's addresses: [{email, primary, verified}]
+
 	// Opaque tokens.
 	Introspection *Introspection `yaml:"introspection,omitempty"`
 }
