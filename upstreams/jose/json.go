@@ -35,19 +35,28 @@ func parseObject(data []byte) ([]member, error) {
 	}
 	members := make([]member, 0, usualMembers)
 	for i = skipSpace(data, i+1); data[i] != '}'; {
-		end := skipValue(data, i)
-		name, err := unquote(data[i:end])
+		m, next, err := memberAt(data, i)
 		if err != nil {
 			return nil, err
 		}
-		i = skipSpace(data, skipSpace(data, end)+1) // the colon
-		end = skipValue(data, i)
-		members = append(members, member{name, data[i:end:end]})
-		if i = skipSpace(data, end); data[i] == ',' {
-			i = skipSpace(data, i+1)
-		}
+		members, i = append(members, m), next
 	}
 	return members, nil
+}
+
+// memberAt is the member that begins at i of a checked object, and where the next one begins or the object ends.
+func memberAt(data []byte, i int) (m member, next int, err error) {
+	end := skipValue(data, i)
+	if m.name, err = unquote(data[i:end]); err != nil {
+		return m, end, err
+	}
+	i = skipSpace(data, skipSpace(data, end)+1) // the colon
+	end = skipValue(data, i)
+	m.value = data[i:end:end]
+	if next = skipSpace(data, end); data[next] == ',' {
+		next = skipSpace(data, next+1)
+	}
+	return m, next, nil
 }
 
 // skipSpace and skipValue walk over JSON that was checked: they neither judge it nor end anywhere but inside it.
