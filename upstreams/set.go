@@ -202,6 +202,8 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 		switch {
 		case !ok:
 			bad(a.Path+".upstream", "want one of %s, got %q", strings.Join(s.Names(), ", "), a.Upstream)
+		case kinds[m.spec.Kind].Keyless:
+			bad(a.Path+".upstream", "want an upstream that signs tokens: %s is of kind %s", a.Upstream, m.spec.Kind)
 		case a.Audience == "":
 			bad(a.Path+".audience", "want one")
 		case a.Audience == m.LoginAudience || m.Exchanges(a.Audience):

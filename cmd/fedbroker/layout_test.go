@@ -41,10 +41,11 @@ var rungs = map[string]int{
 	"upstreams/upstreamtest":  0,
 	"upstreams/verify":        0,
 
-	"upstreams/upstreamtest/client":  0,
-	"upstreams/upstreamtest/page":    0,
-	"upstreams/upstreamtest/tokens":  0,
-	"upstreams/upstreamtest/trouble": 0,
+	"upstreams/upstreamtest/client":   0,
+	"upstreams/upstreamtest/oauthidp": 0,
+	"upstreams/upstreamtest/page":     0,
+	"upstreams/upstreamtest/tokens":   0,
+	"upstreams/upstreamtest/trouble":  0,
 
 	"broker/oauth":         1,
 	"broker/event":         1,
@@ -101,11 +102,12 @@ var importers = map[string][]string{
 	// What tests a policy signs whatever a fixture says, if only with keys of its own.
 	"broker/policytest": {"cmd/fedbroker/trial"},
 	// upstreamtest is a test's and the demo's; it must never be reachable from serve.
-	"upstreams/upstreamtest":         {"cmd/fedbroker/demo"},
-	"upstreams/upstreamtest/client":  {"upstreams/upstreamtest"},
-	"upstreams/upstreamtest/page":    {"upstreams/upstreamtest"},
-	"upstreams/upstreamtest/tokens":  {"upstreams/upstreamtest", "upstreams/upstreamtest/trouble"},
-	"upstreams/upstreamtest/trouble": {},
+	"upstreams/upstreamtest":          {"cmd/fedbroker/demo"},
+	"upstreams/upstreamtest/client":   {"upstreams/upstreamtest"},
+	"upstreams/upstreamtest/page":     {"upstreams/upstreamtest"},
+	"upstreams/upstreamtest/tokens":   {"upstreams/upstreamtest", "upstreams/upstreamtest/trouble"},
+	"upstreams/upstreamtest/trouble":  {},
+	"upstreams/upstreamtest/oauthidp": {},
 }
 
 // forbidden names what `go list -deps` of a package must not hold, so that the core stays free of transports and engines.

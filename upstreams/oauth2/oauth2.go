@@ -82,8 +82,11 @@ func (c *Client) Person(ctx context.Context, a rp.Attempt, response url.Values) 
 	delete(p.Claims, claimEmail) // whatever it says: the list knows better
 	delete(p.Claims, claimEmailVerified)
 	address, err := c.address(ctx, access)
-	if err == nil && address != "" {
+	if err != nil {
+		return Person{}, err
+	}
+	if address != "" {
 		p.Claims[claimEmail], p.Claims[claimEmailVerified] = address, true
 	}
-	return p, err
+	return p, nil
 }

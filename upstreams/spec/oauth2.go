@@ -22,9 +22,6 @@ func OAuth2Foreign() []string {
 // CheckOAuth2 judges what is more in the entry of a provider that is plain OAuth 2.0 than in others.
 func CheckOAuth2(c *Check) {
 	s := c.Spec
-	if c.Asserted {
-		c.Bad("kind", "want another kind for a client's assertion: %s signs nothing", s.Kind)
-	}
 	checkLogin(c)
 	c.OneOf("auth_method", s.AuthMethod, AuthBasic, AuthPost)
 	if s.ClientSecret == "" {
