@@ -53,6 +53,7 @@ func (v *Verifier) Introspect(ctx context.Context, upstream *introspection.Clien
 			return Identity{}, err
 		}
 	}
+	v.Shapes.Observe(v.Upstream, sourceIntrospection, claims)
 	id := j.identity
 	id.Upstream, id.Issuer, id.Claims, id.AuthTime = v.Upstream, v.Issuer, claims.Clone(), time.Time{}
 	id.BrokerSubject = subject.Broker(v.Upstream, v.Issuer, id.Subject, v.ManyIssuers)

@@ -9,6 +9,7 @@ import (
 
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/shape"
 	"fedbroker/upstreams/spec"
 	"fedbroker/upstreams/subject"
 )
@@ -28,7 +29,8 @@ type Options struct {
 	Leeway        time.Duration
 	OurIssuer     string
 	Now           func() time.Time
-	Keys          *keys.Cache // nil: can't verify
+	Keys          *keys.Cache     // nil: can't verify
+	Shapes        *shape.Sentinel // is shown the claims of what was verified; nil: nobody is
 }
 
 // Verifier verifies the tokens of one upstream, whatever its kind. It is immutable.
@@ -54,6 +56,9 @@ func (v *Verifier) Verify(ctx context.Context, t jose.Unverified, want Want) (Id
 	claims, err := verified.Claims(want.Claims)
 	if err != nil {
 		return Identity{}, v.Refuse(ReasonSignature, err)
+	}
+	if source := sourceOf(want.Purpose, t.Class()); source != "" {
+		v.Shapes.Observe(v.Upstream, source, claims)
 	}
 	id := j.identity // true from here on
 	id.Upstream, id.Issuer = v.Upstream, t.UnverifiedIssuer()
@@ -81,14 +86,11 @@ func (v *Verifier) expect(t jose.Unverified, want Want) (judgement, error) {
 	return j, nil
 }
 
-// signature verifies it with the upstream's own keys, which are looked up by upstream name (P10).
+// signature verifies it with the upstream's own keys.
 func (v *Verifier) signature(ctx context.Context, t jose.Unverified) (jose.Verified, error) {
-	if v.Keys == nil {
-		return jose.Verified{}, v.Refuse(ReasonUnavailable, errors.New("no keys are loaded"))
-	}
-	candidates, err := v.Keys.Lookup(ctx, v.Upstream, t.KeyID(), t.UnverifiedIssuer())
+	candidates, err := v.Candidates(ctx, t.KeyID(), t.UnverifiedIssuer())
 	if err != nil {
-		return jose.Verified{}, v.keysError(err)
+		return jose.Verified{}, err
 	}
 	verified, err := t.Verify(candidates, v.Algorithms)
 	switch {
@@ -100,6 +102,18 @@ func (v *Verifier) signature(ctx context.Context, t jose.Unverified) (jose.Verif
 		return jose.Verified{}, v.Refuse(ReasonUnknownKey, err)
 	}
 	return jose.Verified{}, v.Refuse(ReasonSignature, err)
+}
+
+// Candidates are the upstream's keys that may have signed what names this key and issuer; they are looked up by upstream name (P10). Every error is an *Error.
+func (v *Verifier) Candidates(ctx context.Context, kid, unverifiedIssuer string) ([]jose.Key, error) {
+	if v.Keys == nil {
+		return nil, v.Refuse(ReasonUnavailable, errors.New("no keys are loaded"))
+	}
+	candidates, err := v.Keys.Lookup(ctx, v.Upstream, kid, unverifiedIssuer)
+	if err != nil {
+		return nil, v.keysError(err)
+	}
+	return candidates, nil
 }
 
 // keysError tells a key that the upstream does not have from one that can't be had now (P27). What is neither is not the token's fault.
