@@ -4,6 +4,7 @@ import * as client from 'openid-client'
 import { createRemoteJWKSet, importJWK, jwtVerify } from 'jose'
 import { connect } from './broker.mjs'
 import { Glewlwyd } from './glewlwyd.mjs'
+import { Portal } from './portal.mjs'
 import { Realm } from './realm.mjs'
 import { keep, secret } from './steps.mjs'
 
@@ -13,6 +14,8 @@ export const glewlwyd = process.env.GLEWLWYD_URL &&
   new Glewlwyd({ url: process.env.GLEWLWYD_URL, resource: issuer, secret: secret('glewlwyd.secret') })
 export const keycloak = process.env.KEYCLOAK_URL &&
   new Realm({ url: process.env.KEYCLOAK_URL, resource: issuer, secret: secret('keycloak.secret') })
+export const lemonldap = process.env.LEMONLDAP_URL &&
+  new Portal({ url: process.env.LEMONLDAP_URL, folder: `${process.env.WORK}/lemonldap`, resource: issuer })
 
 export class App {
   // proof is {} or {DPoP}: the key that its tokens are bound to.
@@ -96,6 +99,7 @@ export async function signIn(browser, page, who = {}) {
   for (let step = 0; step < 5 && !page.outside; step++) {
     if (glewlwyd?.owns(page)) page = await glewlwyd.signIn(browser, page)
     else if (keycloak?.owns(page)) page = await keycloak.signIn(browser, page)
+    else if (lemonldap?.owns(page)) page = await lemonldap.signIn(browser, page)
     else if ([panva, beta].includes(page.url.origin)) page = await browser.walk(page, [panva, beta], values)
     else if (carriesOn(page)) page = await browser.submit(page.forms[0])
     else break
