@@ -14,8 +14,10 @@ import (
 
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/rp"
+	"fedbroker/upstreams/shape"
 	"fedbroker/upstreams/spec"
 	"fedbroker/upstreams/subject"
+	"fedbroker/upstreams/verify"
 )
 
 // Login is the power of upstreams that people can log in at.
@@ -42,7 +44,23 @@ func (s *Set) Login(name string) (Login, bool) {
 	if !ok || kinds[m.spec.Kind].login == nil {
 		return nil, false
 	}
-	return kinds[m.spec.Kind].login(s, m)
+	door, ok := kinds[m.spec.Kind].login(s, m)
+	return watched{door, s.shapes}, ok
+}
+
+// watched is a door whose identities' claims are shown to the sentinel, whatever the kind and however they were put together.
+type watched struct {
+	Login
+	shapes *shape.Sentinel
+}
+
+// Finish implements Login.
+func (w watched) Finish(ctx context.Context, a Attempt, response url.Values) (Identity, error) {
+	id, err := w.Login.Finish(ctx, a, response)
+	if err == nil {
+		w.shapes.ObserveMap(id.Upstream, verify.SourceLogin, id.Claims)
+	}
+	return id, err
 }
 
 // interactive is an OpenID provider with logins, among the others of its set.

@@ -15,6 +15,7 @@ import (
 	"fedbroker/upstreams/outbound"
 	"fedbroker/upstreams/presets"
 	"fedbroker/upstreams/rp"
+	"fedbroker/upstreams/shape"
 	"fedbroker/upstreams/spec"
 	"fedbroker/upstreams/verify"
 )
@@ -31,6 +32,7 @@ type Options struct {
 	Now           func() time.Time // [time.Now]
 	Assertions    []Assertion      // of clients
 	Clients       []string         // ids of configured clients; nil: requesters are not looked up
+	Shapes        *shape.Sentinel  // watches the claims of tokens; nil: nobody does
 	Before        *Set             // of the configuration before: what an upstream that has not changed holds goes on; nil: none
 }
 
@@ -47,6 +49,7 @@ type Set struct {
 	byName   map[string]*member
 	byIssuer map[string][]*member
 	keys     *keys.Cache
+	shapes   *shape.Sentinel
 }
 
 // member is one upstream in its set.
@@ -78,7 +81,7 @@ func NewSet(o Options, report func(path, format string, args ...any)) *Set {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Set{byName: map[string]*member{}, byIssuer: map[string][]*member{}, keys: o.Keys}
+	s := &Set{byName: map[string]*member{}, byIssuer: map[string][]*member{}, keys: o.Keys, shapes: o.Shapes}
 	for i, written := range o.Specs {
 		path := spec.At("upstreams", i)
 		m := o.judged(written, func(key, format string, args ...any) { bad(path+"."+key, format, args...) })
@@ -114,7 +117,7 @@ func (o Options) judged(written Spec, bad func(key, format string, args ...any))
 	v := verify.Options{
 		Upstream: written.Name, Issuer: effective.Issuer, ManyIssuers: written.IssuerPattern != "", LoginAudience: written.ClientID,
 		Audiences: slices.Clone(written.Audiences), Parties: slices.Clone(written.AuthorizedParties), Subject: effective.Subject,
-		ACR: maps.Clone(written.ACRMap), AMR: maps.Clone(written.AMRMap), Leeway: *effective.Leeway, OurIssuer: o.OurIssuer, Now: o.Now, Keys: o.Keys,
+		ACR: maps.Clone(written.ACRMap), AMR: maps.Clone(written.AMRMap), Leeway: *effective.Leeway, OurIssuer: o.OurIssuer, Now: o.Now, Keys: o.Keys, Shapes: o.Shapes,
 	}
 	for _, typ := range *effective.AcceptTyp {
 		v.AcceptTyp = append(v.AcceptTyp, jose.NormalTyp(typ))
