@@ -44,7 +44,7 @@ func (o *Operator) DrillOutage(ctx context.Context, name string) (Outage, error)
 	spec, _ := o.o.Upstreams().Effective(name)
 	info, _ := o.o.Upstreams().Info(name)
 	out.Login, out.Opaque = info.Login, spec.Introspection != nil
-	if u.State == stateNotServed || u.State == stateKeyless {
+	if u.State == stateNotServed || u.State == StateKeyless {
 		return out, nil
 	}
 	if spec.JWKSFile != "" {

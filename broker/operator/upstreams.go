@@ -75,7 +75,7 @@ type Pinned struct {
 // States of upstreams whose keys nobody keeps.
 const (
 	stateNotServed = "not_served"
-	stateKeyless   = "keyless"
+	StateKeyless   = "keyless" // of a kind that has no keys
 )
 
 // Upstreams says how every configured upstream does, by name. It fetches nothing.
@@ -103,7 +103,7 @@ func (o *Operator) Upstream(ctx context.Context, name string) (Upstream, error) 
 	i, err := o.o.UpstreamKeys.Inspect(ctx, name)
 	if errors.Is(err, keys.ErrNotRegistered) {
 		if info.Keyless {
-			u.State = stateKeyless
+			u.State = StateKeyless
 		}
 		return u, nil
 	}
@@ -116,6 +116,14 @@ func (o *Operator) Upstream(ctx context.Context, name string) (Upstream, error) 
 		u.Keys = append(u.Keys, UpstreamKey{KeyID: k.KeyID, Algorithm: k.Algorithm, Thumbprint: k.Thumbprint, FirstSeen: k.FirstSeen, PinnedUntil: k.PinnedUntil})
 	}
 	return u, nil
+}
+
+// noKeys says why nobody keeps an upstream's keys.
+func (o *Operator) noKeys(name string) error {
+	if info, _ := o.o.Upstreams().Info(name); info.Keyless {
+		return badAct("upstream %s has no keys: it is of kind %s", name, info.Kind)
+	}
+	return badAct("upstream %s stands for many issuers, whose keys are fetched when they are met", name)
 }
 
 func noUpstream(name string) error { return badAct("the configuration has no upstream %q", name) }
@@ -148,7 +156,7 @@ func (o *Operator) RefreshUpstream(ctx context.Context, name string) (Upstream, 
 	err := o.o.UpstreamKeys.Refresh(ctx, name)
 	switch {
 	case errors.Is(err, keys.ErrNotRegistered):
-		return Upstream{}, badAct("upstream %s stands for many issuers, whose keys are fetched when they are met", name)
+		return Upstream{}, o.noKeys(name)
 	case ctx.Err() != nil:
 		return Upstream{}, ctx.Err()
 	}
@@ -167,7 +175,10 @@ func (o *Operator) PinKey(ctx context.Context, p Pin) (Pinned, error) {
 	const most = int64(keys.MaxPin / time.Second)
 	d := time.Duration(min(max(p.Seconds, -1), most+1)) * time.Second
 	until, err := o.o.UpstreamKeys.Pin(ctx, p.Upstream, p.KeyID, d)
-	if errors.Is(err, keys.ErrNotPinnable) || errors.Is(err, keys.ErrPinDuration) || errors.Is(err, keys.ErrNotRegistered) {
+	if errors.Is(err, keys.ErrNotRegistered) {
+		return Pinned{}, o.noKeys(p.Upstream)
+	}
+	if errors.Is(err, keys.ErrNotPinnable) || errors.Is(err, keys.ErrPinDuration) {
 		return Pinned{}, badAct("pin %s of %s: %v", p.KeyID, p.Upstream, err)
 	}
 	if err != nil {

@@ -53,6 +53,7 @@ func upstreamOperator(t *testing.T, f *fakeKeys) (*Operator, *written) {
 	t.Helper()
 	set := upstreams.NewSet(upstreams.Options{OurIssuer: "https://login.test", Specs: []upstreams.Spec{
 		{Name: "acme", Kind: "oidc", Issuer: "https://acme.test", ClientID: "fedbroker", ClientSecret: "s"},
+		{Name: "github", Kind: "oauth2", Preset: "github", ClientID: "fedbroker", ClientSecret: "s"},
 	}}, func(path, format string, _ ...any) { t.Errorf("%s: %s", path, format) })
 	lines := &written{}
 	now := func() time.Time { return drilled }
@@ -142,5 +143,29 @@ func TestUpstreams_AFailedRefreshAndABrokenHistoryAreSaid(t *testing.T) {
 	f.log.Entries[0].KeyID = "k9"
 	if past, err := o.KeyHistory(t.Context(), "acme"); err != nil || past.Broken == "" {
 		t.Errorf("%+v, %v", past, err)
+	}
+}
+
+// github is of a kind that has no keys: there is nothing to show, to fetch or to pin, and an outage ends nothing but logins.
+func TestUpstreams_OfAKindWithoutKeys(t *testing.T) {
+	o, lines := upstreamOperator(t, &fakeKeys{fail: keys.ErrNotRegistered})
+	if u, err := o.Upstream(t.Context(), "github"); err != nil || u.State != StateKeyless || u.Kind != "oauth2" || len(u.Keys) != 0 {
+		t.Errorf("shown as %+v, %v", u, err)
+	}
+	if out, err := o.DrillOutage(t.Context(), "github"); err != nil || out.State != StateKeyless || !out.Login || out.Survives != 0 || out.Restart {
+		t.Errorf("an outage: %+v, %v", out, err)
+	}
+	if past, err := o.KeyHistory(t.Context(), "github"); err != nil || len(past.Entries) != 0 || past.Broken != "" {
+		t.Errorf("history: %+v, %v", past, err)
+	}
+	_, refreshed := o.RefreshUpstream(t.Context(), "github")
+	_, pinned := o.PinKey(t.Context(), Pin{Upstream: "github", KeyID: "k", Seconds: 60})
+	for _, err := range []error{refreshed, pinned} {
+		if err == nil || !strings.Contains(err.Error(), "has no keys: it is of kind oauth2") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if len(lines.lines) != 0 {
+		t.Errorf("journalled: %v", lines.lines)
 	}
 }

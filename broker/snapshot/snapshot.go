@@ -214,7 +214,7 @@ func (s *Snapshot) warnLogins(warn Report) {
 			continue
 		}
 		if !s.admitsAnybody(c.Upstreams) {
-			at("grant_types", "authorization_code, but there is no upstream that people can log in at here (kind oidc)")
+			at("grant_types", "authorization_code, but there is no upstream here that people can log in at")
 		}
 		for j, scope := range c.Scopes {
 			switch {

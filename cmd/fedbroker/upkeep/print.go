@@ -28,6 +28,11 @@ func printUpstream(w io.Writer, u operator.Upstream) {
 	line("kind", u.Kind)
 	line("issuer", u.Issuer)
 	line("state", u.State)
+	if u.State == operator.StateKeyless {
+		line("keys", "none: kind "+u.Kind+" publishes no key set")
+		table.Flush()
+		return
+	}
 	line("jwks_uri", or(u.JWKSURI))
 	line("confirmed", moment(u.Confirmed))
 	line("serves until", moment(u.ServesUntil)+" (max_stale "+Span(time.Duration(u.MaxStale)*time.Second)+")")
@@ -75,9 +80,12 @@ func printHistory(w io.Writer, past operator.KeyHistory) {
 }
 
 func printOutage(w io.Writer, out operator.Outage) {
-	if len(out.Keys) == 0 {
+	switch {
+	case out.State == operator.StateKeyless:
+		fmt.Fprintf(w, "%s has no keys: its kind publishes no key set, and nothing ends for want of one\n", out.Upstream)
+	case len(out.Keys) == 0:
 		fmt.Fprintf(w, "verification of known keys does not survive: %s has no key that serves now (%s)\n", out.Upstream, out.State)
-	} else {
+	default:
 		fmt.Fprintf(w, "verification of known keys survives %s\n", Span(time.Duration(out.Survives)*time.Second))
 		fmt.Fprintf(w, "it ends at %s, by %s\n", moment(out.Until), ends[out.EndsBy])
 		for _, k := range out.Keys {
@@ -89,7 +97,9 @@ func printOutage(w io.Writer, out operator.Outage) {
 	if out.Restart {
 		fmt.Fprintln(w, "a restart of the broker changes nothing: the keys are in the store")
 	}
-	fmt.Fprintln(w, "from the first moment: tokens under other kids are answered 503 with Retry-After")
+	if out.State != operator.StateKeyless {
+		fmt.Fprintln(w, "from the first moment: tokens under other kids are answered 503 with Retry-After")
+	}
 	if out.Login {
 		fmt.Fprintf(w, "from the first moment: nobody can log in at %s; sessions that stand go on\n", out.Upstream)
 	}

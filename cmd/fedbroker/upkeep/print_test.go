@@ -1,0 +1,29 @@
+package upkeep
+
+import (
+	"strings"
+	"testing"
+
+	"fedbroker/broker/operator"
+)
+
+func TestUpstreamWithoutKeysIsShownWithoutThem(t *testing.T) {
+	var shown, drilled strings.Builder
+	printUpstream(&shown, operator.Upstream{Name: "github", Kind: "oauth2", Issuer: "https://github.com/login/oauth", State: operator.StateKeyless})
+	printOutage(&drilled, operator.Outage{Upstream: "github", State: operator.StateKeyless, Login: true, Opaque: true})
+	for _, want := range []string{"oauth2", "https://github.com/login/oauth", "keyless", "publishes no key set"} {
+		if !strings.Contains(shown.String(), want) {
+			t.Errorf("want %q, got\n%s", want, shown.String())
+		}
+	}
+	for text, want := range map[string]bool{
+		"github has no keys": true, "nobody can log in at github": true, "opaque tokens are answered 503": true, "other kids": false, "verification of known keys": false,
+	} {
+		if strings.Contains(drilled.String(), text) != want {
+			t.Errorf("%q: want %v, got\n%s", text, want, drilled.String())
+		}
+	}
+	if strings.Contains(shown.String(), "max_stale") {
+		t.Errorf("got\n%s", shown.String())
+	}
+}
