@@ -34,6 +34,8 @@ const (
 	KindUpstreamPin     Kind = "upstream_pin"     // an upstream's key pinned by an operator, until Expires, or its pin lifted
 	KindUpstreamRefresh Kind = "upstream_refresh" // an upstream's keys fetched for an operator
 	KindUpstreamKeys    Kind = "upstream_keys"    // an upstream's key set has changed; the target is the head of its history
+	KindUpstreamClaims  Kind = "upstream_claims"  // the claims of an upstream's tokens changed their shape; the target is how
+	KindUpstreamAccept  Kind = "upstream_accept"  // the shape that they have now accepted by an operator
 	KindUpstreamAlarm   Kind = "upstream_alarm"   // what an operator must know of an upstream before tokens are refused
 	KindConfigReload    Kind = "config_reload"    // a new configuration applied, or refused and the one before kept
 )
@@ -75,6 +77,7 @@ type Event struct {
 	IDTokenID  string   // jti of the ID token that was issued beside it
 	SessionID  string   // sid of the person's session
 	KeyID      string   // that signed it
+	Claims     []string // names of claims whose shape changed
 	Parents    []string // token ids of the subject and the actor: with TokenID, the edge of the lineage
 	Issued     time.Time
 	Expires    time.Time
@@ -132,6 +135,7 @@ const (
 	AttrSession    = "sid"
 	AttrKeyID      = "kid"
 	AttrParents    = "parents"
+	AttrClaims     = "claims"
 	AttrExpires    = "expires"
 	AttrTarget     = "target"
 	AttrTargetKind = "target_kind"
@@ -145,6 +149,7 @@ const (
 	AttrDetail     = "detail"
 	AttrState      = "state"
 	AttrChanges    = "changes"
+	AttrMore       = "more"
 )
 
 // Level is how loud the event is logged: an answered look is not worth a line at the default level.
@@ -180,6 +185,8 @@ func (e *Event) Message() string {
 		return "userinfo"
 	case KindUpstreamKeys:
 		return "upstream keys changed"
+	case KindUpstreamClaims:
+		return "claims of upstream changed"
 	case KindUpstreamAlarm:
 		return "upstream alarm"
 	case KindConfigReload:
@@ -232,6 +239,7 @@ func (e *Event) Attrs() []slog.Attr {
 	text(AttrSession, e.SessionID)
 	text(AttrKeyID, e.KeyID)
 	list(AttrParents, e.Parents)
+	list(AttrClaims, e.Claims)
 	if !e.Expires.IsZero() {
 		a = append(a, slog.Int64(AttrExpires, e.Expires.Unix()))
 	}

@@ -65,7 +65,7 @@ func TestP48_JournalHoldsNeitherAddressNorCause(t *testing.T) {
 func TestParseLine_ReadsWhatAppendJSONWrites(t *testing.T) {
 	want := issued()
 	want.Known, want.Peer, want.Duration, want.Err, want.Scopes = false, netip.Addr{}, 0, nil, []string{`odd "scope"`, "ü"}
-	want.Target = Target{Kind: "token", ID: `a"b`}
+	want.Target, want.Claims = Target{Kind: "token", ID: `a"b`}, []string{"groups", `/realm/"x`}
 	got, err := ParseLine(want.AppendJSON(nil))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
@@ -242,6 +242,7 @@ func TestMetrics_CountWhatHappened(t *testing.T) {
 	m.HTTP("/token", 200, time.Millisecond)
 	m.KeyFetch("acme", "timeout", time.Second)
 	m.Upstream("acme", true)
+	m.ClaimChange("acme", "retyped")
 	m.Part("journal", false)
 	m.Journal(nil, time.Millisecond)
 	m.JournalDropped()
@@ -262,6 +263,7 @@ func TestMetrics_CountWhatHappened(t *testing.T) {
 		`fedbroker_http_requests_total{route="/token",status="200"} 1`,
 		`fedbroker_upstream_key_fetch_seconds_count{outcome="timeout",upstream="acme"} 1`,
 		`fedbroker_upstream_ready_bool{upstream="acme"} 1`,
+		`fedbroker_upstream_claim_shape_changes_total{change="retyped",upstream="acme"} 1`,
 		`fedbroker_broker_part_ready_bool{part="journal"} 0`,
 		`fedbroker_journal_append_seconds_count{outcome="ok"} 1`,
 		`fedbroker_journal_refusals_dropped_total 1`,

@@ -43,6 +43,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = appendText(dst, "sid", e.SessionID)
 	dst = appendText(dst, "kid", e.KeyID)
 	dst = appendList(dst, "parents", e.Parents)
+	dst = appendList(dst, "claims", e.Claims)
 	dst = appendTime(dst, "iat", e.Issued)
 	dst = appendTime(dst, "exp", e.Expires)
 	if e.Target.Kind != "" {

@@ -41,6 +41,8 @@ const (
 	nameDecisionsLost      = "fedbroker_decision_records_dropped_total" // decisions that are not kept to be explained
 	nameEngineSwept        = "fedbroker_engine_records_swept_total"     // expired records freed
 	nameEngineSweepSeconds = "fedbroker_engine_sweep_seconds"           // outcome
+
+	nameClaimChanges = "fedbroker_upstream_claim_shape_changes_total" // upstream, change: appeared, vanished, retyped, returned
 )
 
 // Outcomes of something that works or does not.
@@ -63,7 +65,7 @@ type Metrics struct {
 	httpSeconds, keyFetch, journal, sweep     *prometheus.HistogramVec
 	panics, journalLost, decisionsLost, swept prometheus.Counter
 	upstreamReady, upstreamAlarm, partReady   *prometheus.GaugeVec
-	keyChanges, reloads                       *prometheus.CounterVec
+	keyChanges, claimChanges, reloads         *prometheus.CounterVec
 }
 
 // NewMetrics is a registry with all of the broker's metrics, and the Go runtime's and the process's own.
@@ -95,6 +97,7 @@ func NewMetrics() *Metrics {
 	m.upstreamReady = m.gauges(nameUpstreamReady, "1 if tokens of the upstream can be verified now.", "upstream")
 	m.upstreamAlarm = m.gauges(nameUpstreamAlarm, "1 while an alarm about an upstream is raised.", "upstream", "alarm")
 	m.keyChanges = m.counters(nameKeyChanges, "Changes of upstreams' key sets.", "upstream", "change")
+	m.claimChanges = m.counters(nameClaimChanges, "Changes of the names and types of the claims in upstreams' tokens.", "upstream", "change")
 	m.reloads = m.counters(nameReloads, "Configurations applied at run time (done), or refused and the one before kept (error).", "outcome")
 	m.partReady = m.gauges(namePartReady, "1 if the part of the broker works now: engine, journal, revocations, signing_keys, configuration.", "part")
 	return m
@@ -155,7 +158,7 @@ func (m *Metrics) Observe(e *Event) {
 		m.logouts.WithLabelValues(code).Inc()
 	case KindUserInfo:
 		m.userInfos.WithLabelValues(code).Inc()
-	case KindUpstreamKeys: // counted by change
+	case KindUpstreamKeys, KindUpstreamClaims: // counted by change
 	case KindConfigReload:
 		m.reloads.WithLabelValues(string(e.Outcome)).Inc()
 	case KindUpstreamAlarm:
@@ -213,6 +216,11 @@ func (m *Metrics) KeyFetch(upstream, class string, took time.Duration) {
 // KeyChange counts a change of an upstream's key set, of a closed set of changes.
 func (m *Metrics) KeyChange(upstream, change string) {
 	m.keyChanges.WithLabelValues(upstream, change).Inc()
+}
+
+// ClaimChange counts a change of the shape of an upstream's claims, of a closed set of changes.
+func (m *Metrics) ClaimChange(upstream, change string) {
+	m.claimChanges.WithLabelValues(upstream, change).Inc()
 }
 
 // Upstream says whether tokens of an upstream can be verified now.

@@ -35,6 +35,7 @@ type line struct {
 	SessionID  string       `json:"sid"`
 	KeyID      string       `json:"kid"`
 	Parents    []string     `json:"parents"`
+	Claims     []string     `json:"claims"`
 	Issued     int64        `json:"iat"`
 	Expires    int64        `json:"exp"`
 	Target     struct {
@@ -58,7 +59,7 @@ func ParseLine(data []byte) (*Event, error) {
 		Kind: l.Kind, Outcome: l.Outcome, DecisionID: l.DecisionID, Grant: l.Grant, Code: l.Code, Reason: l.Reason, ClientID: l.ClientID,
 		Upstream: l.Upstream, Rule: l.Rule, Audits: l.Audits, Subject: journal.Subject(l.Subject), ActorFrom: l.ActorFrom, Audiences: l.Audiences,
 		Scopes: l.Scopes, TokenType: l.TokenType, Bound: l.Bound, TokenID: l.TokenID, IDTokenID: l.IDTokenID, SessionID: l.SessionID, KeyID: l.KeyID,
-		Parents: l.Parents, Issued: moment(l.Issued), Expires: moment(l.Expires), Target: Target(l.Target),
+		Parents: l.Parents, Claims: l.Claims, Issued: moment(l.Issued), Expires: moment(l.Expires), Target: Target(l.Target),
 	}
 	for _, actor := range l.Actors {
 		e.Actors = append(e.Actors, journal.Subject(actor))
