@@ -31,12 +31,14 @@ import (
 	"fedbroker/broker/record"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
+	"fedbroker/broker/shapestore"
 	"fedbroker/broker/snapshot"
 	"fedbroker/broker/token"
 	"fedbroker/store"
 	"fedbroker/store/journal"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
+	"fedbroker/upstreams/shape"
 )
 
 // What Options take of the journal.
@@ -69,6 +71,7 @@ type Broker struct {
 	snap      atomic.Pointer[served]
 	reloads   reloads
 	keys      *keys.Cache // of upstreams
+	shapes    *shape.Sentinel
 	keyring   *keyring.Keyring
 	revoked   *revoke.Set
 	spend     *revoke.Spender
@@ -115,6 +118,11 @@ func open(ctx context.Context, o Options) (*Broker, error) {
 		return nil, err
 	}
 	b.keys = keys.New(keys.Options{Now: o.Now, Store: saved, Observe: b.record.KeyFetch, Alarm: b.record.KeyAlarm})
+	learnt, err := shapestore.New(o.Engine, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	b.shapes = shape.New(shape.Options{Store: learnt, Now: o.Now, Count: b.record.ClaimChange, Tell: b.record.ClaimsChanged, Fail: b.record.ShapeFailed})
 	s, err := b.compile(o.Config, b.parts(nil))
 	if err != nil {
 		return nil, err
@@ -258,6 +266,7 @@ func (b *Broker) Refuse(ctx context.Context, kind event.Kind, decisionID string,
 func (b *Broker) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.keys.Run(ctx) })
+	g.Go(func() error { return b.shapes.Run(ctx) })
 	g.Go(func() error { return b.keyring.Run(ctx) })
 	g.Go(func() error { return b.revoked.Run(ctx) })
 	g.Go(func() error { return b.decisions.Run(ctx) })

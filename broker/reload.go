@@ -106,7 +106,7 @@ func (b *Broker) compile(c Config, p snapshot.Parts) (*snapshot.Snapshot, error)
 
 // parts are what a snapshot that serves stands on.
 func (b *Broker) parts(before *upstreams.Set) snapshot.Parts {
-	return snapshot.Parts{Keys: b.keys, Spend: b.spend, Now: b.now, Revoked: late{b}, Before: before}
+	return snapshot.Parts{Keys: b.keys, Shapes: b.shapes, Spend: b.spend, Now: b.now, Revoked: late{b}, Before: before}
 }
 
 // fixed names the keys that differ, though state was opened with them.
@@ -173,6 +173,7 @@ func (b *Broker) retireOldest() {
 	for _, name := range f.snap.Upstreams.Names() {
 		if _, configured := current.Upstreams.ByName(name); !configured {
 			b.keys.Forget(name)
+			b.shapes.Unload(name)
 			b.record.Metrics.ForgetUpstream(name)
 		}
 	}

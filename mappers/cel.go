@@ -38,11 +38,3 @@ func mapAlone(m inActivation, in, out Claims) error {
 	}
 	return m.mapIn(a, out)
 }
-
-// readsOf are the upstream's claims that a program reads; a program that did not compile reads none.
-func readsOf(p *expr.Program) expr.Members {
-	if p == nil {
-		return expr.Members{}
-	}
-	return p.Reads().Claims
-}

@@ -37,8 +37,8 @@ func ViewTypes(declared map[string]expr.Type) map[string]expr.Type {
 type step struct {
 	kind   string
 	mapper Mapper
-	target string       // the one claim it can make; "" for none
-	reads  expr.Members // the upstream's claims it can read
+	target string // the one claim it can make; "" for none
+	reads  reading
 }
 
 // builder is what a kind builds its step from.
@@ -181,21 +181,4 @@ func (c *Chain) Emits() []Emission {
 		all = append(all, Emission{Claim: claim, Prefix: c.prefixes[claim]})
 	}
 	return all
-}
-
-// Reads are the upstream's claims that the chain can look at or pass on.
-func (c *Chain) Reads() expr.Members {
-	all := map[string]bool{}
-	for i := range profile {
-		all[profile[i].name] = true
-	}
-	r := expr.Members{All: c.client}
-	for _, s := range c.steps {
-		r.All = r.All || s.reads.All
-		for _, name := range s.reads.Names {
-			all[name] = true
-		}
-	}
-	r.Names = slices.Sorted(maps.Keys(all))
-	return r
 }

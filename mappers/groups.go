@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-
-	"fedbroker/mappers/expr"
 )
 
 const (
@@ -39,7 +37,7 @@ func newGroups(b *builder) step {
 		}
 	}
 	b.prefix()
-	return step{mapper: m, target: b.target("kind", claimGroups), reads: expr.Members{Names: []string{m.from.name}}}
+	return step{mapper: m, target: b.target("kind", claimGroups), reads: m.from.reads()}
 }
 
 // keep compiles all patterns into one. Each is compiled by itself first, so that none can close the group around it.

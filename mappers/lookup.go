@@ -3,8 +3,6 @@ package mappers
 import (
 	"maps"
 	"slices"
-
-	"fedbroker/mappers/expr"
 )
 
 // lookup translates a value, or each element of a list, by a table.
@@ -34,7 +32,7 @@ func newLookup(b *builder) step {
 		}
 		m.fallback = v
 	}
-	return step{mapper: m, target: b.target("to", b.spec.To), reads: expr.Members{Names: []string{m.from.name}}}
+	return step{mapper: m, target: b.target("to", b.spec.To), reads: m.from.reads()}
 }
 
 // Map gives one value for a scalar, and for a list the values of its elements (a value that is a list itself joins it). The default stands

@@ -1,7 +1,5 @@
 package mappers
 
-import "fedbroker/mappers/expr"
-
 // rename copies a value, whatever its type, to a claim of another name.
 type rename struct {
 	from source
@@ -13,7 +11,7 @@ func newRename(b *builder) step {
 	return step{
 		mapper: &rename{from: from, to: b.spec.To},
 		target: b.target("to", b.spec.To),
-		reads:  expr.Members{Names: []string{from.name}},
+		reads:  from.reads(),
 	}
 }
 

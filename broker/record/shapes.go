@@ -20,8 +20,11 @@ func (r Recorder) ClaimsChanged(c shape.Change) {
 		Kind: event.KindUpstreamClaims, Outcome: event.OutcomeRaised, DecisionID: rand.Text(), Upstream: c.Upstream, Claims: c.Claims,
 		Target: event.Target{Kind: "change", ID: string(c.Kind)},
 	}
-	if c.Kind == shape.Returned {
+	switch c.Kind {
+	case shape.Returned:
 		e.Outcome = event.OutcomeCleared
+	case shape.Appeared: // nothing that was read is gone
+		e.Outcome = event.OutcomeDone
 	}
 	r.Queue(&e)
 	r.Metrics.Observe(&e)

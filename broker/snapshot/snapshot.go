@@ -21,6 +21,7 @@ import (
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/presets"
+	"fedbroker/upstreams/shape"
 )
 
 // Snapshot is a compiled configuration: immutable, taken once by each request. What outlives it (engine, keyring, key caches, revocations,
@@ -40,6 +41,7 @@ type Report = func(path, format string, args ...any)
 // Parts are what a snapshot stands on; the zero value is enough to judge a configuration.
 type Parts struct {
 	Keys    *keys.Cache
+	Shapes  *shape.Sentinel // nil: nobody watches the claims of tokens
 	Spend   *revoke.Spender
 	Now     func() time.Time
 	Revoked clients.Revocations
@@ -59,7 +61,7 @@ func Compile(c settings.Config, p Parts, bad, warn Report) *Snapshot {
 		}
 	}
 	s.Upstreams = upstreams.NewSet(upstreams.Options{
-		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.Keys, DefaultLeeway: c.Leeway, Now: p.Now, Before: p.Before, Assertions: assertions, Clients: ids,
+		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.Keys, Shapes: p.Shapes, DefaultLeeway: c.Leeway, Now: p.Now, Before: p.Before, Assertions: assertions, Clients: ids,
 	}, bad)
 	known := s.compileChains(bad, warn)
 	s.Clients = clients.NewRegistry(s.clientOptions(p), bad, warn)

@@ -329,14 +329,19 @@ func (s *Sentinel) Accept(ctx context.Context, upstream string) (settled int, er
 func (s *Sentinel) Forget(ctx context.Context, upstream string) error {
 	s.keeping.Lock()
 	defer s.keeping.Unlock()
+	s.Unload(upstream)
+	if s.o.Store == nil {
+		return nil
+	}
+	return s.o.Store.Forget(ctx, upstream)
+}
+
+// Unload frees what is held of an upstream. What was saved of it stays.
+func (s *Sentinel) Unload(upstream string) {
 	s.each(upstream, func(w *watch) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.gone = true
 		s.watches.Delete(w.watched)
 	})
-	if s.o.Store == nil {
-		return nil
-	}
-	return s.o.Store.Forget(ctx, upstream)
 }
