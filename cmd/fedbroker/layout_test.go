@@ -36,6 +36,7 @@ var rungs = map[string]int{
 	"upstreams/outbound":      0,
 	"upstreams/presets":       0,
 	"upstreams/rp":            0,
+	"upstreams/saml":          0,
 	"upstreams/shape":         0,
 	"upstreams/spec":          0,
 	"upstreams/subject":       0,
@@ -45,6 +46,7 @@ var rungs = map[string]int{
 	"upstreams/upstreamtest/client":   0,
 	"upstreams/upstreamtest/oauthidp": 0,
 	"upstreams/upstreamtest/page":     0,
+	"upstreams/upstreamtest/samlidp":  0,
 	"upstreams/upstreamtest/tokens":   0,
 	"upstreams/upstreamtest/trouble":  0,
 
@@ -110,6 +112,7 @@ var importers = map[string][]string{
 	"upstreams/upstreamtest/tokens":   {"upstreams/upstreamtest", "upstreams/upstreamtest/trouble"},
 	"upstreams/upstreamtest/trouble":  {},
 	"upstreams/upstreamtest/oauthidp": {},
+	"upstreams/upstreamtest/samlidp":  {},
 }
 
 // forbidden names what `go list -deps` of a package must not hold, so that the core stays free of transports and engines.
