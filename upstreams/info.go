@@ -60,13 +60,13 @@ func (m *member) shared() bool {
 	return m.preset.SharedAt(m.Issuer)
 }
 
-// Effective is a spec with its preset and all defaults applied.
+// Effective is a spec with its preset and all defaults applied: what could be written in its place.
 func (s *Set) Effective(name string) (Spec, bool) {
 	m, ok := s.byName[name]
 	if !ok {
 		return Spec{}, false
 	}
-	return m.spec, true
+	return m.spec.Without(kinds[m.spec.Kind].Foreign), true
 }
 
 // Issuers maps each name to the issuer, or pattern of issuers, that is pinned to it (P1).

@@ -235,6 +235,9 @@ func TestOAuth2_GitHubPreset(t *testing.T) {
 		!slices.Equal(s.CredentialHostList(), []string{"api.github.com", "github.com"}) || s.AuthMethod != "client_secret_post" {
 		t.Errorf("got %+v", s)
 	}
+	if found := problems(upstreams.Options{Specs: []upstreams.Spec{s}}); len(found) != 0 {
+		t.Errorf("what it comes to can't be written: %v", found)
+	}
 	if info, _ := set.Info("github"); !info.Shared || !slices.Equal(info.OwnerClaims, []string{"sub"}) {
 		t.Errorf("got %+v", info)
 	}

@@ -146,6 +146,17 @@ func (s Upstream) present() []string {
 	return keys
 }
 
+// Without is s but for some keys: what means nothing to its kind is no part of what it comes to.
+func (s Upstream) Without(keys []string) Upstream {
+	v := reflect.ValueOf(&s).Elem()
+	for i := range v.NumField() {
+		if key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); slices.Contains(keys, key) {
+			v.Field(i).SetZero()
+		}
+	}
+	return s
+}
+
 // SpeaksFor lists the issuers of the upstream's tokens: one, the listed ones of a pattern, or the pattern itself.
 func (s Upstream) SpeaksFor() []string {
 	switch {
