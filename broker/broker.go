@@ -19,6 +19,7 @@ import (
 
 	"fedbroker/broker/decision"
 	"fedbroker/broker/dpop"
+	"fedbroker/broker/drift"
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/keystore"
@@ -185,6 +186,7 @@ func (b *Broker) openState(ctx context.Context, o Options, s *snapshot.Snapshot)
 		Keyring: b.keyring, Revoked: b.revoked, Pins: b.pins, Sessions: b.sessions, Record: b.record, Now: o.Now,
 		Issuers:   func() map[string]string { return b.snap.Load().Upstreams.Issuers() },
 		Upstreams: func() *upstreams.Set { return b.snap.Load().Upstreams }, UpstreamKeys: b.keys,
+		Shapes: b.shapes, Readers: func(upstream string) (drift.Readers, bool) { return drift.Of(b.snap.Load().Snapshot, upstream) },
 		Lineage: b.lineage(o), Keep: max(*c.Tokens.RefreshTTL, *c.Sessions.TTL),
 	})
 	return nil

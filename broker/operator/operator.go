@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"fedbroker/broker/drift"
 	"fedbroker/broker/event"
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/lineage"
@@ -33,6 +34,9 @@ type Options struct {
 	// Of upstreams: what is configured, and their keys.
 	Upstreams    func() *upstreams.Set
 	UpstreamKeys UpstreamKeys
+
+	Shapes  Shapes                                      // of upstreams' claims
+	Readers func(upstream string) (drift.Readers, bool) // by what is configured
 
 	Lineage *lineage.Reader // nil: the journal cannot be read back
 	Keep    time.Duration   // how long revocations are kept [30 days, and never less]
@@ -98,7 +102,8 @@ func (o *Operator) RebindUpstream(ctx context.Context, name string) (Binding, er
 	if err != nil || b.Was == b.Issuer {
 		return b, err
 	}
-	return b, o.done(ctx, event.Event{Kind: event.KindUpstreamBinding, Upstream: name, Target: event.Target{Kind: string(revoke.KindUpstream), ID: issuer}})
+	err = o.done(ctx, event.Event{Kind: event.KindUpstreamBinding, Upstream: name, Target: event.Target{Kind: string(revoke.KindUpstream), ID: issuer}})
+	return b, errors.Join(err, o.o.Shapes.Forget(ctx, name)) // another issuer's tokens have a shape of their own
 }
 
 // Bindings lists which issuer each upstream's name is bound to, also of those that have left the configuration.

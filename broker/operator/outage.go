@@ -47,7 +47,7 @@ func (o *Operator) DrillOutage(ctx context.Context, name string) (Outage, error)
 	if u.State == stateNotServed || u.State == StateKeyless {
 		return out, nil
 	}
-	if spec.JWKSFile != "" {
+	if spec.JWKSFile+spec.CertificatesFile != "" {
 		return Outage{}, badAct("the keys of %s are in a file of yours: an outage does not touch them", name)
 	}
 	out.Restart = len(u.Keys) > 0

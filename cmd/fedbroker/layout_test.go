@@ -74,6 +74,7 @@ var rungs = map[string]int{
 	"broker/policytest":    3,
 	"broker/lint":          3,
 	"broker/promotion":     3,
+	"broker/drift":         4,
 	"broker/explain":       4,
 	"broker/grants":        4,
 	"broker/login":         4,
