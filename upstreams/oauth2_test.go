@@ -249,6 +249,20 @@ func TestOAuth2_GitHubPreset(t *testing.T) {
 	}
 }
 
+func TestOAuth2_WhoAsksForFewerScopesAsksForNoAddresses(t *testing.T) {
+	for _, tc := range []struct {
+		scopes []string
+		want   bool
+	}{{nil, true}, {[]string{"user:email", "read:org", "read:user"}, true}, {[]string{"read:user"}, false}, {[]string{}, false}} {
+		set := upstreams.NewSet(upstreams.Options{OurIssuer: ourIssuer, Specs: []upstreams.Spec{
+			{Name: "github", Kind: "oauth2", Preset: "github", ClientID: "c", ClientSecret: "s", Scopes: tc.scopes},
+		}}, func(path, format string, _ ...any) { t.Errorf("%s: %s", path, format) })
+		if s, _ := set.Effective("github"); (s.EmailsEndpoint != "") != tc.want || s.UserInfoEndpoint == "" {
+			t.Errorf("%v: %+v", tc.scopes, s)
+		}
+	}
+}
+
 func TestOAuth2_ProblemsAreNamedByKey(t *testing.T) {
 	ours := func(change func(*upstreams.Spec)) upstreams.Options {
 		s := upstreams.Spec{

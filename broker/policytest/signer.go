@@ -109,7 +109,7 @@ func (s *Signer) keyring(ctx context.Context, alg string) (*keyring.Keyring, err
 // of is what signs for an upstream: by the first of its algorithms, since RSA keys take long to make, one key for all that share it.
 func (s *Signer) of(ctx context.Context, up upstreams.Spec) (*keyring.Keyring, string, error) {
 	if len(up.Algorithms) == 0 {
-		return nil, "", errors.New("policy test: an upstream without algorithms")
+		return nil, "", errors.New("policy test: the upstream signs nothing, and opaque tokens are not for fixtures")
 	}
 	alg := up.Algorithms[0]
 	for _, quick := range []string{keyring.ES256, keyring.EdDSA, keyring.ES384} {

@@ -99,12 +99,16 @@ func (s Upstream) withLoginDefaults(preset presets.Preset, kind Kind) Upstream {
 // withEndpoints takes what is not written from the preset. It is for the preset's own issuer: an installation of one's own has its own endpoints, and must not
 // send people, codes and secrets to the public one's.
 func (s Upstream) withEndpoints(preset presets.Preset) Upstream {
+	emails := preset.Endpoints.Emails
+	if s.Scopes != nil && slices.ContainsFunc(preset.Scopes, func(scope string) bool { return !slices.Contains(s.Scopes, scope) }) {
+		emails = "" // who asks for less would be refused there
+	}
 	for _, e := range [...]struct {
 		written *string
 		known   string
 	}{
 		{&s.AuthorizationEndpoint, preset.Endpoints.Authorization}, {&s.TokenEndpoint, preset.Endpoints.Token},
-		{&s.UserInfoEndpoint, preset.Endpoints.UserInfo}, {&s.EmailsEndpoint, preset.Endpoints.Emails},
+		{&s.UserInfoEndpoint, preset.Endpoints.UserInfo}, {&s.EmailsEndpoint, emails},
 	} {
 		if *e.written == "" {
 			*e.written = e.known
