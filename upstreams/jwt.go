@@ -4,7 +4,7 @@ import "fedbroker/upstreams/spec"
 
 // jwtKind verifies an issuer's JWTs and does nothing else: CI systems, clusters, workload identity.
 var jwtKind = spec.Kind{
-	Foreign: append(spec.EndpointKeys(),
+	Foreign: append(append(spec.EndpointKeys(), spec.SAMLKeys()...),
 		"auth_method", "client_id", "client_secret", "domains", "linking", "private_key_file", "refresh", "response_mode", "scopes", "trust_prompt",
 	),
 	Check: func(c *spec.Check) {

@@ -19,6 +19,7 @@ var kinds = map[string]kind{
 	"jwt":    {Kind: jwtKind},
 	"oauth2": {Kind: oauth2Kind, hold: holdOAuth2, login: loginOAuth2},
 	"oidc":   {Kind: oidcKind, hold: holdOIDC, login: loginOIDC},
+	"saml":   {Kind: samlKind, login: loginSAML},
 }
 
 // specKinds is what package spec judges by.

@@ -70,7 +70,7 @@ type interactive struct {
 }
 
 // oidcKind is an OpenID provider.
-var oidcKind = spec.Kind{Login: true, Scopes: []string{spec.ScopeOpenID, "profile", "email"}, Foreign: spec.EndpointKeys(), Check: spec.CheckOIDC}
+var oidcKind = spec.Kind{Login: true, Scopes: []string{spec.ScopeOpenID, "profile", "email"}, Foreign: append(spec.EndpointKeys(), spec.SAMLKeys()...), Check: spec.CheckOIDC}
 
 // holdOIDC makes this broker's side of logins at an OpenID provider: ID tokens of login attempts, beside tokens of its other clients for exchange.
 func holdOIDC(m *member) {

@@ -91,7 +91,7 @@ func NewSet(o Options, report func(path, format string, args ...any)) *Set {
 		}
 		s.members = append(s.members, m)
 		s.byName[written.Name] = m
-		if m.Issuer != "" && !kinds[m.spec.Kind].Keyless {
+		if m.Issuer != "" && !kinds[m.spec.Kind].Keyless && !kinds[m.spec.Kind].SAML {
 			s.byIssuer[m.Issuer] = append(s.byIssuer[m.Issuer], m)
 		}
 	}
@@ -115,14 +115,14 @@ func (o Options) judged(written Spec, bad func(key, format string, args ...any))
 	}, bad)
 	m := &member{spec: effective, preset: preset}
 	v := verify.Options{
-		Upstream: written.Name, Issuer: effective.Issuer, ManyIssuers: written.IssuerPattern != "", LoginAudience: written.ClientID,
+		Upstream: written.Name, Issuer: effective.Issuer, ManyIssuers: written.IssuerPattern != "", LoginAudience: effective.LoginAudience(),
 		Audiences: slices.Clone(written.Audiences), Parties: slices.Clone(written.AuthorizedParties), Subject: effective.Subject,
 		ACR: maps.Clone(written.ACRMap), AMR: maps.Clone(written.AMRMap), Leeway: *effective.Leeway, OurIssuer: o.OurIssuer, Now: o.Now, Keys: o.Keys, Shapes: o.Shapes,
 	}
 	for _, typ := range *effective.AcceptTyp {
 		v.AcceptTyp = append(v.AcceptTyp, jose.NormalTyp(typ))
 	}
-	if algorithms, err := jose.ParseAlgorithms(effective.Algorithms); err == nil { // what is wrong with them was reported
+	if algorithms, err := jose.ParseAlgorithms(effective.Algorithms); err == nil && !kinds[effective.Kind].SAML { // what is wrong with them was reported
 		v.Algorithms = algorithms
 	}
 	m.Verifier = &verify.Verifier{Options: v}
@@ -205,8 +205,8 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 		switch {
 		case !ok:
 			bad(a.Path+".upstream", "want one of %s, got %q", strings.Join(s.Names(), ", "), a.Upstream)
-		case kinds[m.spec.Kind].Keyless:
-			bad(a.Path+".upstream", "want an upstream that signs tokens: %s is of kind %s", a.Upstream, m.spec.Kind)
+		case kinds[m.spec.Kind].Keyless, kinds[m.spec.Kind].SAML:
+			bad(a.Path+".upstream", "want an upstream that signs JWTs: %s is of kind %s", a.Upstream, m.spec.Kind)
 		case a.Audience == "":
 			bad(a.Path+".audience", "want one")
 		case a.Audience == m.LoginAudience || m.Exchanges(a.Audience):
@@ -236,7 +236,7 @@ func (m *member) hold(cache *keys.Cache) {
 	}
 	m.clients, m.discovery = client, discovery(m.spec, client, m.Now)
 	if !kinds[m.spec.Kind].Keyless {
-		cache.Register(m.Upstream, keySource(m.spec, client, m.discovery))
+		cache.Register(m.Upstream, keySource(m.spec, client, m.discovery, m.Now))
 	}
 	if in := m.spec.Introspection; in != nil {
 		asking, _ := outbound.New(outboundOptions(m.spec)) // fails where the one above did

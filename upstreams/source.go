@@ -10,6 +10,7 @@ import (
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
 	"fedbroker/upstreams/rp"
+	"fedbroker/upstreams/saml"
 )
 
 // source fetches the key set of one upstream.
@@ -39,10 +40,14 @@ func bearer(s Spec) func() (string, error) {
 }
 
 // keySource is where the keys of an upstream come from. It does no I/O.
-func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery) keys.Upstream {
+func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery, now func() time.Time) keys.Upstream {
 	u := keys.Upstream{Issuer: s.Issuer, JWKSURI: s.JWKSURI, MaxStale: *s.MaxStale}
 	if s.JWKSFile != "" {
 		u.Static, u.JWKSURI, u.Source = true, s.JWKSFile, keys.FileSource(s.JWKSFile)
+		return u
+	}
+	if s.CertificatesFile != "" {
+		u.Static, u.JWKSURI, u.Source = true, s.CertificatesFile, saml.CertificatesSource(s.CertificatesFile, now)
 		return u
 	}
 	u.Source = source{

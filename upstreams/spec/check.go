@@ -47,6 +47,7 @@ var otherTypes = []string{
 type Kind struct {
 	Login   bool         // people can log in at it
 	Keyless bool         // it publishes no key set: nothing of it is a JWT
+	SAML    bool         // its tokens are assertions, never JWTs, and its issuer is an entity id
 	Scopes  []string     // that a login asks for where none are written
 	Foreign []string     // keys that mean nothing to it
 	Check   func(*Check) // what must hold beside what must hold for all
@@ -67,6 +68,7 @@ type Check struct {
 	Spec      Upstream // as written
 	Effective Upstream // with preset and defaults
 	Preset    presets.Preset
+	kind      Kind
 	Bad       func(key, format string, args ...any)
 }
 
@@ -74,7 +76,7 @@ type Check struct {
 func Judge(written Upstream, o Options, bad func(key, format string, args ...any)) (Upstream, presets.Preset) {
 	preset, _ := presets.Find(written.Preset)
 	kind, known := o.Kinds[written.Kind]
-	c := &Check{Options: o, Spec: written, Preset: preset, Bad: bad}
+	c := &Check{Options: o, Spec: written, Preset: preset, kind: kind, Bad: bad}
 	c.Effective = written.withDefaults(preset, kind, o.Leeway)
 	for _, check := range [...]func(*Check){
 		(*Check).name, (*Check).presetFits, (*Check).issuer, (*Check).keySource, (*Check).hosts, (*Check).audiences, (*Check).tokens, (*Check).subject,
@@ -124,6 +126,9 @@ func (c *Check) issuer() {
 		return
 	case c.Effective.Issuer == "":
 		c.Bad("issuer", "want one")
+		return
+	case c.kind.SAML:
+		c.entityIssuer()
 		return
 	}
 	c.issuerURL("issuer", c.Effective.Issuer)

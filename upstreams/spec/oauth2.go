@@ -13,10 +13,10 @@ func EndpointKeys() []string {
 
 // OAuth2Foreign are the keys that mean nothing to a provider that is plain OAuth 2.0: it signs nothing, and so asserts no assurance either (P4).
 func OAuth2Foreign() []string {
-	return []string{
+	return append(SAMLKeys(),
 		"accept_typ", "acr_map", "algorithms", "amr_map", "bearer_token_file", "issuer_pattern", "issuers", "jwks_file", "jwks_uri", "max_stale",
 		"private_key_file", "refresh", "response_mode",
-	}
+	)
 }
 
 // CheckOAuth2 judges what is more in the entry of a provider that is plain OAuth 2.0 than in others.

@@ -59,6 +59,11 @@ type Upstream struct {
 	UserInfoEndpoint      string `yaml:"userinfo_endpoint,omitempty"`
 	EmailsEndpoint        string `yaml:"emails_endpoint,omitempty"` // lists a person's addresses: [{email, primary, verified}]
 
+	// Of kind saml.
+	SSOURL           string `yaml:"sso_url,omitempty"`
+	CertificatesFile string `yaml:"certificates_file,omitempty"`
+	EntityID         string `yaml:"entity_id,omitempty"` // ours [issuer + /saml/NAME/metadata]
+
 	// Opaque tokens.
 	Introspection *Introspection `yaml:"introspection,omitempty"`
 }

@@ -23,7 +23,7 @@ func Offline(c broker.Config, from string) (*broker.Judge, error) {
 	o := broker.JudgeOptions{Config: c, Own: stateless{}, Revoked: stateless{}}
 	if from == KeysFile {
 		o.Keys = func(u upstreams.Spec) keys.Source {
-			if u.JWKSFile != "" {
+			if u.JWKSFile+u.CertificatesFile != "" {
 				return nil // it is one
 			}
 			return func(context.Context) (keys.Fetched, error) {
