@@ -22,7 +22,7 @@ import (
 // JudgeOptions are what a Judge has in place of a broker's state. Config, Own and Revoked are required.
 type JudgeOptions struct {
 	Config  Config
-	Keys    func(upstreams.Spec) keys.Source // where an upstream's keys come from; nil, and where it returns nil: from where the configuration says
+	Keys    upstreams.Sources
 	Own     grants.Opener
 	Revoked grants.Checker
 }
@@ -40,22 +40,13 @@ type Judge struct {
 func NewJudge(o JudgeOptions) (*Judge, error) {
 	cache := keys.New(keys.Options{})
 	var problems []string
-	s := snapshot.Compile(o.Config, snapshot.Parts{Keys: cache}, func(path, format string, args ...any) {
+	s := snapshot.Compile(o.Config, snapshot.Parts{Keys: cache, Sources: o.Keys}, func(path, format string, args ...any) {
 		if !strings.HasSuffix(path, ".secret_sha256") && !strings.HasSuffix(path, ".client_secret") {
 			problems = append(problems, path+": "+fmt.Sprintf(format, args...))
 		}
 	}, orSilent(nil))
 	if len(problems) > 0 {
 		return nil, &ConfigError{Problems: problems}
-	}
-	for _, name := range s.Upstreams.Names() {
-		spec, _ := s.Upstreams.Effective(name)
-		if o.Keys == nil {
-			break
-		}
-		if source := o.Keys(spec); source != nil {
-			cache.Register(name, keys.Upstream{Issuer: spec.Issuer, Static: true, Source: source})
-		}
 	}
 	return &Judge{o.Own, o.Revoked, &served{Snapshot: s}, cache}, nil
 }

@@ -10,6 +10,8 @@ import (
 	"fedbroker/upstreams/presets"
 )
 
+const claimIssuer = "iss" // RFC 7519 §4.1.1
+
 // Info is what others need to know of an upstream, preset and defaults applied.
 type Info struct {
 	Name, Kind, Preset string
@@ -49,12 +51,19 @@ func (s *Set) Info(name string) (Info, bool) {
 	if i.DisplayName == "" {
 		i.DisplayName = m.Upstream
 	}
+	if m.ManyIssuers() && !slices.Contains(i.OwnerClaims, claimIssuer) { // each issuer is somebody's
+		i.OwnerClaims = append(i.OwnerClaims, claimIssuer)
+		if i.ClaimTypes == nil {
+			i.ClaimTypes = map[string]string{}
+		}
+		i.ClaimTypes[claimIssuer] = presets.TypeString
+	}
 	return i, true
 }
 
 // shared says whether people who have nothing to do with each other get tokens of the same upstream.
 func (m *member) shared() bool {
-	if m.ManyIssuers {
+	if m.ManyIssuers() {
 		return len(m.spec.Issuers) == 0
 	}
 	return m.preset.SharedAt(m.Issuer)
@@ -74,7 +83,7 @@ func (s *Set) Issuers() map[string]string {
 	pins := make(map[string]string, len(s.members))
 	for _, m := range s.members {
 		pins[m.Upstream] = m.Issuer
-		if m.ManyIssuers {
+		if m.ManyIssuers() {
 			pins[m.Upstream] = m.spec.IssuerPattern
 		}
 	}
@@ -94,8 +103,8 @@ func (s *Set) Ready() []Readiness {
 	for i, m := range s.members {
 		all[i] = Readiness{Name: m.Upstream, Detail: "keys are not loaded"}
 		switch {
-		case m.ManyIssuers:
-			all[i].Detail = "issuer patterns are not served"
+		case m.issuers != nil:
+			all[i].OK, all[i].Detail = true, fmt.Sprintf("meets issuers as their tokens come: %d so far", len(m.issuers.Met()))
 		case kinds[m.spec.Kind].Keyless:
 			all[i].OK, all[i].Detail = true, "has no keys to verify by"
 		case s.keys != nil:

@@ -13,6 +13,7 @@ import (
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/oauth2"
 	"fedbroker/upstreams/outbound"
+	"fedbroker/upstreams/pattern"
 	"fedbroker/upstreams/presets"
 	"fedbroker/upstreams/rp"
 	"fedbroker/upstreams/shape"
@@ -28,6 +29,7 @@ type Options struct {
 	Specs         []Spec
 	OurIssuer     string
 	Keys          *keys.Cache      // each upstream is registered with it; nil: the set is only judged, and verifies nothing
+	Sources       Sources          // [where the specs say]
 	DefaultLeeway *time.Duration   // for upstreams without leeway [30s]
 	Now           func() time.Time // [time.Now]
 	Assertions    []Assertion      // of clients
@@ -35,6 +37,9 @@ type Options struct {
 	Shapes        *shape.Sentinel  // watches the claims of tokens; nil: nobody does
 	Before        *Set             // of the configuration before: what an upstream that has not changed holds goes on; nil: none
 }
+
+// Sources say where the keys of an upstream come from in place of where its spec does; nil: from there.
+type Sources func(Spec) keys.Source
 
 // Assertion is a client's way to authenticate with tokens of an upstream.
 type Assertion struct {
@@ -48,6 +53,7 @@ type Set struct {
 	members  []*member // in file order
 	byName   map[string]*member
 	byIssuer map[string][]*member
+	patterns pattern.Index[*member]
 	keys     *keys.Cache
 	shapes   *shape.Sentinel
 }
@@ -57,6 +63,7 @@ type member struct {
 	*verify.Verifier
 	spec   Spec // effective
 	preset presets.Preset
+	from   Sources
 	held
 }
 
@@ -66,8 +73,9 @@ type held struct {
 	opaque    *introspection.Client // nil: none of its tokens is opaque
 	asking    *outbound.Client      // of opaque: whoever brings tokens must not keep keys waiting for a connection
 	discovery *rp.Discovery
-	oidc      *rp.Client     // of kind oidc
-	oauth2    *oauth2.Client // of kind oauth2
+	issuers   *pattern.Issuers // of a pattern, which has them in the place of discovery
+	oidc      *rp.Client       // of kind oidc
+	oauth2    *oauth2.Client   // of kind oauth2
 }
 
 // NewSet judges all specs and builds the upstreams. It reports every problem, with a path such as upstreams[2].leeway; the set is fit
@@ -91,8 +99,8 @@ func NewSet(o Options, report func(path, format string, args ...any)) *Set {
 		}
 		s.members = append(s.members, m)
 		s.byName[written.Name] = m
-		if m.Issuer != "" && !kinds[m.spec.Kind].Keyless && !kinds[m.spec.Kind].SAML {
-			s.byIssuer[m.Issuer] = append(s.byIssuer[m.Issuer], m)
+		if !kinds[m.spec.Kind].Keyless && !kinds[m.spec.Kind].SAML {
+			s.index(m)
 		}
 	}
 	judgePairs(o.Specs, s, bad)
@@ -113,11 +121,14 @@ func (o Options) judged(written Spec, bad func(key, format string, args ...any))
 		Kinds: specKinds(), OurIssuer: o.OurIssuer, Leeway: leeway, Clients: o.Clients,
 		Asserted: slices.ContainsFunc(o.Assertions, func(a Assertion) bool { return a.Upstream == written.Name }),
 	}, bad)
-	m := &member{spec: effective, preset: preset}
+	m := &member{spec: effective, preset: preset, from: o.Sources}
 	v := verify.Options{
-		Upstream: written.Name, Issuer: effective.Issuer, ManyIssuers: written.IssuerPattern != "", LoginAudience: effective.LoginAudience(),
+		Upstream: written.Name, Issuer: effective.Issuer, Speaks: speaksFor(effective), LoginAudience: effective.LoginAudience(),
 		Audiences: slices.Clone(written.Audiences), Parties: slices.Clone(written.AuthorizedParties), Subject: effective.Subject,
-		ACR: maps.Clone(written.ACRMap), AMR: maps.Clone(written.AMRMap), Leeway: *effective.Leeway, OurIssuer: o.OurIssuer, Now: o.Now, Keys: o.Keys, Shapes: o.Shapes,
+		ACR: maps.Clone(written.ACRMap), AMR: maps.Clone(written.AMRMap), Leeway: *effective.Leeway, OurIssuer: o.OurIssuer, Now: o.Now, Shapes: o.Shapes,
+	}
+	if o.Keys != nil {
+		v.Keys = o.Keys
 	}
 	for _, typ := range *effective.AcceptTyp {
 		v.AcceptTyp = append(v.AcceptTyp, jose.NormalTyp(typ))
@@ -218,13 +229,12 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 // register makes the upstreams' keys known to the cache.
 func (s *Set) register(before *Set) {
 	for _, m := range s.members {
-		if m.carryOver(before) {
-			continue
+		if !m.carryOver(before) {
+			m.hold(s.keys)
 		}
-		if m.Issuer == "" {
-			continue // a pattern: its issuers are met at run time
+		if m.issuers != nil {
+			m.Keys = m.issuers
 		}
-		m.hold(s.keys)
 	}
 }
 
@@ -234,9 +244,14 @@ func (m *member) hold(cache *keys.Cache) {
 	if err != nil {
 		return // only for limits that are not set here; such an upstream stays without keys
 	}
-	m.clients, m.discovery = client, discovery(m.spec, client, m.Now)
+	m.clients = client
+	if m.ManyIssuers() {
+		m.holdIssuers(cache, client)
+		return
+	}
+	m.discovery = discovery(m.spec, client, m.Now)
 	if !kinds[m.spec.Kind].Keyless {
-		cache.Register(m.Upstream, keySource(m.spec, client, m.discovery, m.Now))
+		cache.Register(m.Upstream, m.keysOf(m.spec, client, m.discovery))
 	}
 	if in := m.spec.Introspection; in != nil {
 		asking, _ := outbound.New(outboundOptions(m.spec)) // fails where the one above did
@@ -250,11 +265,28 @@ func (m *member) hold(cache *keys.Cache) {
 	}
 }
 
+// index makes the upstream findable by its issuers.
+func (s *Set) index(m *member) {
+	if m.ManyIssuers() && len(m.spec.Issuers) == 0 {
+		s.patterns.Add(m.spec.IssuerPattern, m)
+		return
+	}
+	for _, issuer := range m.spec.SpeaksFor() {
+		if issuer != "" {
+			s.byIssuer[issuer] = append(s.byIssuer[issuer], m)
+		}
+	}
+}
+
 // Select finds the upstream to which a token belongs by what it says of itself: the one of that issuer that has one of these audiences
 // for exchange. A token that fits several belongs to none: upstreams are never tried in turn (P10).
 func (s *Set) Select(unverifiedIssuer string, unverifiedAudience []string) (Upstream, bool) {
 	var found *member
-	for _, m := range s.byIssuer[unverifiedIssuer] {
+	candidates := s.byIssuer[unverifiedIssuer]
+	if many := s.patterns.Find(unverifiedIssuer); len(many) > 0 {
+		candidates = slices.Concat(candidates, many)
+	}
+	for _, m := range candidates {
 		if !slices.ContainsFunc(unverifiedAudience, m.Exchanges) {
 			continue
 		}
@@ -266,7 +298,7 @@ func (s *Set) Select(unverifiedIssuer string, unverifiedAudience []string) (Upst
 	if found == nil {
 		return nil, false
 	}
-	return found.Verifier, true
+	return found.upstream(), true
 }
 
 // ByName finds a configured upstream.
@@ -275,7 +307,7 @@ func (s *Set) ByName(name string) (Upstream, bool) {
 	if !ok {
 		return nil, false
 	}
-	return m.Verifier, true
+	return m.upstream(), true
 }
 
 // Names lists the upstreams in file order.
@@ -307,7 +339,12 @@ func (s *Set) Close() { s.CloseFor(&Set{}) }
 func (s *Set) CloseFor(next *Set) {
 	for _, m := range s.members {
 		if n := next.byName[m.Upstream]; m.clients != nil && (n == nil || n.clients != m.clients) {
-			m.discovery.Close()
+			if m.discovery != nil {
+				m.discovery.Close()
+			}
+			if m.issuers != nil {
+				m.issuers.Close()
+			}
 			m.clients.Close()
 			if m.asking != nil {
 				m.asking.Close()

@@ -102,8 +102,12 @@ func TestP29_SharedIssuersAndTheirOwners(t *testing.T) {
 		{upstreams.Spec{Name: "a", Kind: "jwt", Preset: "gitlab", Issuer: "https://gitlab.acme.example", Audiences: x}, false, []string{"namespace_id", "project_id"}},
 		{upstreams.Spec{Name: "a", Kind: "jwt", Preset: "kubernetes", Issuer: "https://kubernetes.default.svc", Audiences: x}, false, nil},
 		{upstreams.Spec{Name: "a", Kind: "jwt", Issuer: "https://idp.example", Audiences: x}, false, nil},
-		{upstreams.Spec{Name: "a", Kind: "jwt", IssuerPattern: "https://idp.example/*", Audiences: x}, true, nil},
-		{upstreams.Spec{Name: "a", Kind: "jwt", IssuerPattern: "https://idp.example/*", Issuers: []string{"https://idp.example/t1"}, Audiences: x}, false, nil},
+		{upstreams.Spec{Name: "a", Kind: "jwt", Preset: "eks", Audiences: x}, true, []string{"iss"}},
+		{upstreams.Spec{Name: "a", Kind: "jwt", Preset: "eks", Issuer: "https://oidc.eks.eu-west-1.amazonaws.com/id/A", Audiences: x}, false, []string{"iss"}},
+		{upstreams.Spec{Name: "a", Kind: "jwt", Preset: "eks", Issuers: []string{"https://oidc.eks.eu-west-1.amazonaws.com/id/A"}, Audiences: x}, false, []string{"iss"}},
+		{upstreams.Spec{Name: "a", Kind: "jwt", Preset: "entra-multitenant", Audiences: x}, true, []string{"tid", "iss"}},
+		{upstreams.Spec{Name: "a", Kind: "jwt", IssuerPattern: "https://idp.example/*", Audiences: x}, true, []string{"iss"}},
+		{upstreams.Spec{Name: "a", Kind: "jwt", IssuerPattern: "https://idp.example/*", Issuers: []string{"https://idp.example/t1"}, Audiences: x}, false, []string{"iss"}},
 	} {
 		set := upstreams.NewSet(upstreams.Options{Specs: []upstreams.Spec{tc.spec}}, func(path, format string, args ...any) {
 			t.Errorf("%s: %s", path, fmt.Sprintf(format, args...))

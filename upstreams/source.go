@@ -9,6 +9,7 @@ import (
 	"fedbroker/upstreams/jose"
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/outbound"
+	"fedbroker/upstreams/pattern"
 	"fedbroker/upstreams/rp"
 	"fedbroker/upstreams/saml"
 )
@@ -22,6 +23,7 @@ type source struct {
 	bearer    func() (string, error)
 	hostsFor  []string // credential hosts
 	kept      *keys.Kept
+	ownHost   bool // nowhere else than at the issuer's host
 }
 
 // discovery is where the endpoints of an upstream come from, for its keys and for logins. It does no I/O.
@@ -39,6 +41,16 @@ func bearer(s Spec) func() (string, error) {
 	return outbound.BearerFile(s.BearerTokenFile)
 }
 
+// keysOf is where the keys of an upstream come from, or those of one issuer of its pattern. It does no I/O.
+func (m *member) keysOf(s Spec, client *outbound.Client, discovery *rp.Discovery) keys.Upstream {
+	if m.from != nil {
+		if source := m.from(s); source != nil {
+			return keys.Upstream{Issuer: s.Issuer, Static: true, Source: source}
+		}
+	}
+	return keySource(s, client, discovery, m.Now)
+}
+
 // keySource is where the keys of an upstream come from. It does no I/O.
 func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery, now func() time.Time) keys.Upstream {
 	u := keys.Upstream{Issuer: s.Issuer, JWKSURI: s.JWKSURI, MaxStale: *s.MaxStale}
@@ -51,7 +63,7 @@ func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery, now fun
 		return u
 	}
 	u.Source = source{
-		client: client, issuer: s.Issuer, jwksURI: s.JWKSURI, discovery: discovery, bearer: bearer(s), hostsFor: s.CredentialHostList(), kept: &keys.Kept{},
+		client: client, issuer: s.Issuer, jwksURI: s.JWKSURI, discovery: discovery, bearer: bearer(s), hostsFor: s.CredentialHostList(), kept: &keys.Kept{}, ownHost: s.IssuerPattern != "",
 	}.fetch
 	return u
 }
@@ -59,7 +71,7 @@ func keySource(s Spec, client *outbound.Client, discovery *rp.Discovery, now fun
 // outboundOptions are the exceptions that the spec makes for its upstream (P43).
 func outboundOptions(s Spec) outbound.Options {
 	o := outbound.Options{AllowPrivate: s.AllowPrivate, CAFile: s.CAFile}
-	if u, err := url.Parse(s.Issuer); err == nil {
+	if u, err := url.Parse(s.Issuer + s.IssuerPattern); err == nil { // one of them
 		o.Loopback = outbound.IsLoopback(u.Hostname())
 	}
 	return o
@@ -92,5 +104,16 @@ func (s source) discover(ctx context.Context) (uri string, warning, err error) {
 		}
 	}
 	uri, err = doc.JWKSURI()
+	if err == nil && s.ownHost && !pattern.SameHost(s.issuer, uri) {
+		return "", failed, strayKeys{}
+	}
 	return uri, failed, err
 }
+
+// strayKeys is the discovery document of a pattern's issuer whose keys would come from another host (P28).
+type strayKeys struct{}
+
+func (strayKeys) Error() string { return "jwks_uri is not on the issuer's own host" }
+
+// ErrorClass names it among the classes of fetches.
+func (strayKeys) ErrorClass() string { return "discovery" }

@@ -10,6 +10,7 @@ import (
 	"fedbroker/mappers/nearest"
 	"fedbroker/mappers/printable"
 	"fedbroker/upstreams"
+	"fedbroker/upstreams/pattern"
 )
 
 // advice is the smallest change that would get a request further which was refused by something else than a condition of a rule.
@@ -66,8 +67,8 @@ func (c Configuration) adviceOnUpstream(e *Explanation, refusal *oauth.Error) st
 	audience := audiences(t.Claims["aud"])
 	var issuers []string
 	for _, u := range c.Upstreams {
-		issuers = append(issuers, u.Spec.Issuer)
-		if u.Spec.Issuer != issuer || t.Upstream != "" && t.Upstream != u.Spec.Name {
+		issuers = append(issuers, u.Spec.SpeaksFor()...)
+		if !u.speaks(issuer) || t.Upstream != "" && t.Upstream != u.Spec.Name {
 			continue
 		}
 		values := make([]string, len(u.Spec.Audiences))
@@ -92,6 +93,14 @@ func (c Configuration) adviceOnUpstream(e *Explanation, refusal *oauth.Error) st
 		text += ", to the byte; there is " + printable.Value(near)
 	}
 	return text
+}
+
+// speaks tells whether an issuer is the upstream's, or one of its many.
+func (u Upstream) speaks(issuer string) bool {
+	if u.Spec.IssuerPattern != "" {
+		return pattern.NewForm(u.Spec.IssuerPattern, u.Spec.Issuers).Matches(issuer)
+	}
+	return u.Spec.Issuer == issuer
 }
 
 // closed tells whether an audience that the token has is for other requesters.

@@ -57,6 +57,7 @@ type Token struct {
 	Typ      string          `json:"typ,omitempty"`
 	Own      bool            `json:"own,omitempty"`      // says to be of our issuer
 	Upstream string          `json:"upstream,omitempty"` // that speaks for it: chosen by iss and aud
+	Issuer   string          `json:"issuer,omitempty"`   // which one of an upstream that stands for many
 	Verified bool            `json:"verified"`           // else the claims are only what the token says
 	Claims   decision.Claims `json:"claims,omitempty"`
 	Mapping  []Mapping       `json:"mapping,omitempty"` // in order

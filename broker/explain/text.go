@@ -132,6 +132,9 @@ func (p *printer) token(name string, t *Token, at time.Time) {
 		whose = "of our own"
 	case t.Upstream != "":
 		whose = "of upstream " + t.Upstream
+		if t.Issuer != "" {
+			whose += ", of issuer " + printable.Text(t.Issuer)
+		}
 	}
 	text := fmt.Sprintf("a token %s, class %s", whose, printable.Text(t.Class))
 	if !t.Verified {

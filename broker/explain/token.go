@@ -34,6 +34,9 @@ func (c Configuration) token(raw string, verified bool, tr mappers.Trace) *Token
 		for _, u := range c.Upstreams {
 			if u.Spec.Name == t.Upstream {
 				presets = u.Conditions
+				if u.Spec.IssuerPattern != "" {
+					t.Issuer = parsed.UnverifiedIssuer()
+				}
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/upstreams/pattern"
 )
 
 // File is one file of fixtures.
@@ -28,7 +29,7 @@ type Subject struct {
 	IDToken  bool           `yaml:"id_token,omitempty"` // of ours: an ID token, not an access token
 	Typ      string         `yaml:"typ,omitempty"`      // of an upstream's: the header's typ [JWT]
 	Bound    bool           `yaml:"bound,omitempty"`    // to the key that dpop proves
-	Claims   map[string]any `yaml:"claims"`             // beside iss, and aud, iat, exp and jti, which have defaults
+	Claims   map[string]any `yaml:"claims"`             // beside iss, which only an upstream of many issuers has here, and aud, iat, exp and jti, which have defaults
 }
 
 // Test is one exchange and what has to come of it.
@@ -117,13 +118,23 @@ func (s Subject) check(at string, e Engine, bad func(path, format string, args .
 	case s.Typ != "" && s.Issued:
 		bad(at+".typ", "want it of an upstream's token: what a token of ours is, id_token says")
 	}
+	up, _ := e.Upstream(s.Upstream)
+	if issuer, text := s.Claims[claimIssuer].(string); up.IssuerPattern != "" && !s.Issued {
+		if !text || !pattern.NewForm(up.IssuerPattern, up.Issuers).Matches(issuer) {
+			bad(at+".claims."+claimIssuer, "want an issuer of %s, which stands for many, got %v", s.Upstream, s.Claims[claimIssuer])
+		}
+		return
+	}
 	checkClaims(at+".claims", s.Claims, bad)
 }
 
+// claimIssuer is RFC 7519 §4.1.1's. It is written of an upstream with an issuer_pattern alone.
+const claimIssuer = "iss"
+
 // checkClaims keeps a token at its issuer: whose it is, is what upstream and issued say.
 func checkClaims(path string, claims map[string]any, bad func(path, format string, args ...any)) {
-	if _, written := claims["iss"]; written {
-		bad(path+".iss", "want none: upstream or issued says whose token it is")
+	if _, written := claims[claimIssuer]; written {
+		bad(path+"."+claimIssuer, "want none: upstream or issued says whose token it is")
 	}
 }
 

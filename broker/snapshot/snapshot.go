@@ -46,6 +46,7 @@ type Parts struct {
 	Now     func() time.Time
 	Revoked clients.Revocations
 	Before  *upstreams.Set // what its unchanged upstreams hold is carried over
+	Sources upstreams.Sources
 }
 
 // Compile makes the parts of a snapshot that need no state. It is usable only if nothing was reported as bad.
@@ -61,7 +62,7 @@ func Compile(c settings.Config, p Parts, bad, warn Report) *Snapshot {
 		}
 	}
 	s.Upstreams = upstreams.NewSet(upstreams.Options{
-		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.Keys, Shapes: p.Shapes, DefaultLeeway: c.Leeway, Now: p.Now, Before: p.Before, Assertions: assertions, Clients: ids,
+		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.Keys, Sources: p.Sources, Shapes: p.Shapes, DefaultLeeway: c.Leeway, Now: p.Now, Before: p.Before, Assertions: assertions, Clients: ids,
 	}, bad)
 	known := s.compileChains(bad, warn)
 	s.Clients = clients.NewRegistry(s.clientOptions(p), bad, warn)

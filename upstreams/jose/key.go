@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -37,9 +38,22 @@ func NewKey(id, alg string, public crypto.PublicKey) (Key, error) {
 	return k, nil
 }
 
-// Serves says whether a token with this kid and issuer may have been signed by the key.
+// tenantTemplate stands for one path segment in the issuer that Microsoft Entra gives with keys of all tenants.
+const tenantTemplate = "{tenantid}"
+
+// Serves says whether a token with this kid and issuer may have been signed by the key. Of an issuer with a template all must be the token's
+// but the one path segment that it stands for.
 func (k Key) Serves(kid, issuer string) bool {
-	return (kid == "" || k.ID == kid) && (k.Issuer == "" || k.Issuer == issuer)
+	if kid != "" && k.ID != kid {
+		return false
+	}
+	if k.Issuer == "" || k.Issuer == issuer {
+		return true
+	}
+	before, after, template := strings.Cut(k.Issuer, tenantTemplate)
+	tenant, begins := strings.CutPrefix(issuer, before)
+	tenant, ends := strings.CutSuffix(tenant, after)
+	return template && begins && ends && strings.HasSuffix(before, "/") && tenant != "" && !strings.ContainsAny(tenant, "/?#")
 }
 
 // vet refuses keys that are weak, malformed, or made for something else.

@@ -15,15 +15,30 @@ func entra() Preset {
 		Subject:     []string{"tid", "oid"},
 		ClaimTypes:  types,
 		OwnerClaims: []string{"tid"},
-		Conditions: []Condition{{
-			Expression: `claims.iss.endsWith("/" + claims.tid + "/v2.0")`,
-			Message:    "the token is of the issuer's own tenant, in its second version",
-		}, {
-			Expression: `claims.tid != "9188040d-6c67-4c5b-b112-36a304b66dad"`,
-			Message:    "the tenant is not that of all private accounts",
-		}, {
+		Conditions: append(entraTenant(), Condition{
 			Expression: `claims.oid != claims.sub && (!has(claims.idtyp) || claims.idtyp == "user")`,
 			Message:    "the token is a person's, not an application's",
-		}},
+		}),
 	}
+}
+
+// entraTenant is what holds for every token of a tenant.
+func entraTenant() []Condition {
+	return []Condition{{
+		Expression: `claims.iss.endsWith("/" + claims.tid + "/v2.0")`,
+		Message:    "the token is of the issuer's own tenant, in its second version",
+	}, {
+		Expression: `claims.tid != "9188040d-6c67-4c5b-b112-36a304b66dad"`,
+		Message:    "the tenant is not that of all private accounts",
+	}}
+}
+
+// entraMultitenant is all tenants of Microsoft Entra ID, for tokens of people and of applications that are exchanged; nobody logs in by it. Anybody can have a tenant, so
+// that a rule names those that are meant.
+func entraMultitenant() Preset {
+	p := entra()
+	p.Kind = "jwt"
+	p.IssuerPattern = "https://login.microsoftonline.com/*/v2.0"
+	p.Conditions, p.Shared = entraTenant(), true
+	return p
 }

@@ -45,7 +45,7 @@ func configured(t *testing.T, g golden, when string) broker.Config {
 	t.Helper()
 	claims := g.claims(t, nil)
 	spec := upstreams.Spec{Name: g.preset, Kind: g.found(t).Kind, Preset: g.preset}
-	if g.found(t).Issuer == "" {
+	if g.found(t).Issuer+g.found(t).IssuerPattern == "" {
 		spec.Issuer = claims["iss"].(string)
 	}
 	if spec.Kind == "oidc" {
@@ -56,6 +56,9 @@ func configured(t *testing.T, g golden, when string) broker.Config {
 		audience = claims["aud"].([]any)[0].(string)
 	}
 	spec.Audiences = []upstreams.Audience{{Value: audience, Requesters: []string{"gateway"}}}
+	if azp, other := claims["azp"].(string); other {
+		spec.AuthorizedParties = []string{azp}
+	}
 	sum := sha256.Sum256([]byte(gatewaySecret))
 	return broker.Config{
 		Issuer:    "https://login.test",
@@ -150,6 +153,9 @@ func newHouse(t *testing.T, idp *upstreamtest.IdP, g golden) house {
 	t.Helper()
 	c := configured(t, g, g.pin)
 	c.Upstreams[0].JWKSURI, c.Upstreams[0].AllowPrivate = idp.JWKSURI(), []string{"127.0.0.1"}
+	if g.found(t).IssuerPattern != "" { // whose issuers have no keys that a test could make
+		c.Upstreams[0].Issuer = g.claims(t, nil)["iss"].(string)
+	}
 	engine, err := engines.Open("memory", engines.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +239,12 @@ func TestP29_AnotherOwnersTokenGetsNothing(t *testing.T) {
 	idp := upstreamtest.Must(upstreamtest.Options{Algorithms: []string{"RS256"}})
 	t.Cleanup(idp.Close)
 	stranger := map[string]with{
-		"buildkite":       {"organization_id": "00000000-103e-4d28-97a1-3b8616a0994d"},
+		"buildkite": {"organization_id": "00000000-103e-4d28-97a1-3b8616a0994d"},
+		"eks":       {"iss": "https://oidc.eks.eu-west-1.amazonaws.com/id/F9E8D7C6B5A4F9E8D7C6B5A4F9E8D7C6"},
+		"entra-multitenant": {
+			"tid": "6f1c2d3e-4a5b-4c6d-8e7f-9a0b1c2d3e4f", "iss": "https://login.microsoftonline.com/6f1c2d3e-4a5b-4c6d-8e7f-9a0b1c2d3e4f/v2.0",
+		},
+		"gke":             {"iss": "https://container.googleapis.com/v1/projects/stranger/locations/europe-west1/clusters/main"},
 		"github-actions":  {"repository_owner_id": "999999"}, // repository, owner and sub by name are those of the golden token
 		"gitlab":          {"namespace_id": "999"},
 		"google":          {"hd": "stranger.example"},

@@ -50,6 +50,24 @@ var goldens = []golden{
 			}},
 			"a node": {"sub": "system:node:node-1"},
 		}},
+	// Amazon EKS Docs, "Learn how EKS Pod Identity grants pods access to AWS services" and "IAM roles for service accounts": a cluster's token with its issuer.
+	{file: "eks.json", preset: "eks", pin: `claims.iss == "https://oidc.eks.eu-west-1.amazonaws.com/id/0A1B2C3D4E5F60718293A4B5C6D7E8F9"`,
+		subject: "system:serviceaccount:payments:orders", hostile: map[string]with{
+			"another account than it names": {"sub": "system:serviceaccount:kube-system:admin"}, "a node": {"sub": "system:node:node-1"},
+		}},
+	// Google Kubernetes Engine Docs, "Authenticate to Google Cloud APIs from GKE workloads": a cluster's token with its issuer.
+	{file: "gke.json", preset: "gke", pin: `claims.iss in ["https://container.googleapis.com/v1/projects/partner-orders/locations/europe-west1/clusters/main"]`,
+		subject: "system:serviceaccount:payments:orders", hostile: map[string]with{
+			"another account than it names": {"sub": "system:serviceaccount:kube-system:admin"}, "a node": {"sub": "system:node:node-1"},
+		}},
+	// Microsoft Learn, "Access token claims reference", version 2.0, of an application.
+	{file: "entra-multitenant.json", preset: "entra-multitenant", pin: `claims.tid == "5f1c2d3e-4a5b-4c6d-8e7f-9a0b1c2d3e4f"`,
+		subject: "5f1c2d3e-4a5b-4c6d-8e7f-9a0b1c2d3e4f/0b1c2d3e-4f5a-4b6c-9d7e-8f9a0b1c2d3e", hostile: map[string]with{
+			"a private account": {
+				"tid": "9188040d-6c67-4c5b-b112-36a304b66dad", "iss": "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+			},
+			"another tenant": {"tid": "6f1c2d3e-4a5b-4c6d-8e7f-9a0b1c2d3e4f"}, "no tenant": {"tid": nil}, "an empty tenant": {"tid": ""},
+		}},
 	// Buildkite Docs, "buildkite-agent oidc", with jti and null as in rubygems/rubygems.org#5412, and both optional ids.
 	{file: "buildkite.json", preset: "buildkite", pin: `claims.organization_id == "f892efa9-103e-4d28-97a1-3b8616a0994d"`,
 		subject: "f892efa9-103e-4d28-97a1-3b8616a0994d/0184990a-4782-42b5-afc1-16715b10b1f0", hostile: map[string]with{

@@ -21,16 +21,18 @@ const (
 
 // Preset is what is known of one issuer, or of one kind of software that issues.
 type Preset struct {
-	Name        string
-	Kind        string            // the kind of upstream that it is for
-	Issuer      string            // empty: each installation has its own
-	Algorithms  []string          // that it signs with
-	Subject     []string          // claims that make the subject; empty: sub
-	ClaimTypes  map[string]string // type of each claim that is not registered in RFC 7519
-	OwnerClaims []string          // claims with immutable ids of an owner
-	Shared      bool              // everyone can have tokens of Issuer: rules must pin an owner
-	SharedHosts []string          // that issue for everyone, beside Issuer's
-	Conditions  []Condition       // that each of its tokens must meet before it is mapped
+	Name   string
+	Kind   string // the kind of upstream that it is for
+	Issuer string // empty: each installation has its own
+	// IssuerPattern is the form of the issuers of all installations, which serve everyone; beside it there is no Issuer.
+	IssuerPattern string
+	Algorithms    []string          // that it signs with
+	Subject       []string          // claims that make the subject; empty: sub
+	ClaimTypes    map[string]string // type of each claim that is not registered in RFC 7519
+	OwnerClaims   []string          // claims with immutable ids of an owner
+	Shared        bool              // everyone can have tokens of Issuer: rules must pin an owner
+	SharedHosts   []string          // that issue for everyone, beside Issuer's
+	Conditions    []Condition       // that each of its tokens must meet before it is mapped
 
 	// Of Issuer's logins, where no discovery document says it.
 	Endpoints       Endpoints
@@ -70,17 +72,20 @@ func (p Preset) SharedAt(issuer string) bool {
 
 // table is every preset by its name: a new one is a file and a line here.
 var table = map[string]func() Preset{
-	"buildkite":       buildkite,
-	"circleci":        circleci,
-	"entra":           entra,
-	"github":          github,
-	"github-actions":  githubActions,
-	"gitlab":          gitlab,
-	"google":          google,
-	"kubernetes":      kubernetes,
-	"okta":            okta,
-	"spiffe":          spiffe,
-	"terraform-cloud": terraformCloud,
+	"buildkite":         buildkite,
+	"circleci":          circleci,
+	"eks":               eks,
+	"entra":             entra,
+	"entra-multitenant": entraMultitenant,
+	"github":            github,
+	"github-actions":    githubActions,
+	"gitlab":            gitlab,
+	"gke":               gke,
+	"google":            google,
+	"kubernetes":        kubernetes,
+	"okta":              okta,
+	"spiffe":            spiffe,
+	"terraform-cloud":   terraformCloud,
 }
 
 // Find returns the preset called name. It is the caller's own.

@@ -116,7 +116,7 @@ func (c *Check) presetFits() {
 func (c *Check) issuer() {
 	s := c.Spec
 	switch {
-	case s.IssuerPattern != "":
+	case c.Effective.IssuerPattern != "":
 		c.pattern()
 		return
 	case len(s.Issuers) > 0:
@@ -152,7 +152,7 @@ func sameIssuer(a, b string) bool {
 }
 
 func (c *Check) pattern() {
-	s := c.Spec
+	s := c.Effective
 	if s.Issuer != "" {
 		c.Bad("issuer", "want none beside issuer_pattern")
 	}
@@ -180,8 +180,13 @@ func (c *Check) keySource() {
 	case s.JWKSFile != "" && s.BearerTokenFile != "":
 		c.Bad("bearer_token_file", "want none beside jwks_file: there is nobody to send it to")
 	}
-	if s.IssuerPattern != "" && s.JWKSURI+s.JWKSFile != "" {
-		c.Bad("issuer_pattern", "want neither jwks_uri nor jwks_file beside it: issuers would share keys")
+	if c.Effective.IssuerPattern != "" {
+		if s.JWKSURI+s.JWKSFile != "" {
+			c.Bad("issuer_pattern", "want neither jwks_uri nor jwks_file beside it: issuers would share keys")
+		}
+		if s.BearerTokenFile != "" {
+			c.Bad("bearer_token_file", "want none beside issuer_pattern: it would be sent to issuers that nobody named")
+		}
 	}
 	if s.JWKSURI == "" {
 		return
@@ -338,7 +343,7 @@ func (c *Check) introspection() {
 	if len(c.Spec.Audiences) == 0 {
 		c.Bad("introspection", "want audiences beside it: opaque tokens are for exchange alone")
 	}
-	if c.Spec.IssuerPattern != "" {
+	if c.Effective.IssuerPattern != "" {
 		c.Bad("introspection", "want one issuer, got issuer_pattern")
 	}
 	if in.ClientID == "" {

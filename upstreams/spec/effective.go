@@ -38,7 +38,7 @@ const ScopeOpenID = "openid"
 // withDefaults is the spec with its preset and all defaults applied. What is written counts, also when it is empty.
 func (s Upstream) withDefaults(preset presets.Preset, kind Kind, leeway time.Duration) Upstream {
 	if s.Issuer == "" && s.IssuerPattern == "" {
-		s.Issuer = preset.Issuer
+		s.Issuer, s.IssuerPattern = preset.Issuer, preset.IssuerPattern
 	}
 	if len(s.Algorithms) == 0 {
 		s.Algorithms = preset.Algorithms
@@ -122,7 +122,7 @@ func (s Upstream) withEndpoints(preset presets.Preset) Upstream {
 
 // unserved are the keys that are judged and that nothing reads yet.
 var unserved = []string{
-	"issuer_pattern", "issuers", "linking", "refresh",
+	"linking", "refresh",
 }
 
 // Unserved lists the keys that are present and judged but that nothing serves, sorted: what they ask for does not happen.

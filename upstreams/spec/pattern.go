@@ -15,25 +15,28 @@ const (
 	wildcard      = "*"
 	maxPattern    = 255
 	maxWildcards  = 4
-	sampleSegment = "w" // stands for a wildcard where a URL is needed
+	sampleSegment = "w--0" // stands for a wildcard where a URL is needed
 )
 
 var (
 	segmentPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`) // what a wildcard matches (P28)
 	pieces         = regexp.MustCompile(`[/.:]|[^/.:]+`)
 
-	errPatternForm   = errors.New("want an https URL without query whose wildcards * are each a whole label or path segment, at most 4")
+	errPatternForm   = errors.New("want an https URL, or http on loopback, without query, whose wildcards * are each a whole label or path segment, at most 4")
 	errPatternDomain = errors.New("want no wildcard in the registrable domain")
 )
 
 // checkPattern judges the syntax of an issuer_pattern.
 func checkPattern(pattern string) error {
 	n := strings.Count(pattern, wildcard)
-	rest, https := strings.CutPrefix(pattern, "https://")
-	if !https || n == 0 || n > maxWildcards || len(pattern) > maxPattern || strings.ContainsAny(pattern, "?#@") {
+	scheme, rest, _ := strings.Cut(pattern, "://")
+	if n == 0 || n > maxWildcards || len(pattern) > maxPattern || strings.ContainsAny(pattern, "?#@") {
 		return errPatternForm
 	}
 	host, path, _ := strings.Cut(rest, "/")
+	if strings.Contains(scheme, wildcard) {
+		return errPatternForm
+	}
 	labels := strings.Split(host, ".")
 	for _, segment := range append(strings.Split(path, "/"), labels...) {
 		if strings.Contains(segment, wildcard) && segment != wildcard {
@@ -45,13 +48,19 @@ func checkPattern(pattern string) error {
 	if err != nil || outbound.CheckURL(sample) != nil {
 		return errPatternForm
 	}
+	if !strings.Contains(host, wildcard) {
+		return nil // its host is named
+	}
+	labels = strings.Split(u.Hostname(), ".")
+	if strings.Trim(labels[len(labels)-1], "0123456789") == "" {
+		return errPatternDomain // an address has none
+	}
 	registrable, err := publicsuffix.EffectiveTLDPlusOne(u.Hostname())
 	if err != nil {
 		return errPatternDomain
 	}
-	kept := strings.Count(registrable, ".") + 1
-	for _, label := range labels[len(labels)-kept:] {
-		if label == wildcard {
+	for _, label := range strings.Split(registrable, ".") {
+		if label == sampleSegment {
 			return errPatternDomain
 		}
 	}

@@ -39,7 +39,7 @@ func (j *judgement) actors() error {
 					return j.refused(ReasonClaim, "act has a member that is not known")
 				}
 			}
-			j.identity.Actors = append(j.identity.Actors, subject.Broker(j.Upstream, j.iss, sub, j.ManyIssuers))
+			j.identity.Actors = append(j.identity.Actors, subject.Broker(j.Upstream, j.iss, sub, j.ManyIssuers()))
 			claim, ok = members["act"]
 			if ok && claim == nil {
 				return j.refused(ReasonClaim, "act is null")

@@ -56,7 +56,7 @@ func (v *Verifier) Introspect(ctx context.Context, upstream *introspection.Clien
 	v.Shapes.Observe(v.Upstream, sourceIntrospection, claims)
 	id := j.identity
 	id.Upstream, id.Issuer, id.Claims, id.AuthTime = v.Upstream, v.Issuer, claims.Clone(), time.Time{}
-	id.BrokerSubject = subject.Broker(v.Upstream, v.Issuer, id.Subject, v.ManyIssuers)
+	id.BrokerSubject = subject.Broker(v.Upstream, v.Issuer, id.Subject, v.ManyIssuers())
 	if id.IssuedAt.IsZero() { // unknown: any revocation that ever was may be later
 		id.IssuedAt = time.Unix(1, 0)
 	}
