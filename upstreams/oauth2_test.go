@@ -174,14 +174,25 @@ func TestP37_TokenEndpointThatDiscoveryGivesToBothRefused(t *testing.T) {
 	acme.AlterDiscovery(func(document map[string]any) { document["token_endpoint"] = idp.URL(oauthidp.TokenPath) })
 	s := oidcSpec("acme", acme)
 	b := newBench(t, c, s, githubSpec(idp))
-	if _, err := b.logsIn(idp, githubAttempt()); err != nil {
+	github, _ := b.set.Login("github")
+	address, err := github.Start(t.Context(), githubAttempt())
+	if err != nil {
 		t.Fatal(err) // nobody knows of it yet
 	}
+	sent, err := idp.Authorize(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	up, _ := b.set.Login("acme")
-	_, err := up.Start(t.Context(), attempt())
+	_, err = up.Start(t.Context(), attempt())
 	wantReason(t, err, upstreams.ReasonEndpoint)
-	_, err = b.logsIn(idp, githubAttempt())
+	_, err = github.Finish(t.Context(), githubAttempt(), sent.Query())
 	wantReason(t, err, upstreams.ReasonEndpoint)
+	_, err = github.Start(t.Context(), githubAttempt())
+	wantReason(t, err, upstreams.ReasonEndpoint)
+	if redeemed := idp.Requests(oauthidp.TokenPath); len(redeemed) != 0 {
+		t.Errorf("redeemed: %+v", redeemed)
+	}
 }
 
 func TestOAuth2_HasNoKeys(t *testing.T) {

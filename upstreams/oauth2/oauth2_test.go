@@ -308,6 +308,7 @@ func TestHostileResources(t *testing.T) {
 		w.Header().Set("Content-Type", asJSON)
 		_, _ = io.WriteString(w, `{"id": 1, "x": "`+strings.Repeat("octocat", 20_000)+`"}`)
 	}
+	long := func(body string) http.HandlerFunc { return say(200, asJSON, body+strings.Repeat(" ", 64<<10)) } // good JSON up to where it is cut off
 	for _, path := range []string{oauthidp.UserPath, oauthidp.EmailsPath} {
 		for name, tt := range map[string]struct {
 			answer http.HandlerFunc
@@ -316,6 +317,7 @@ func TestHostileResources(t *testing.T) {
 			"HTML":                {say(200, "text/html", oauthidp.Profile), rp.KindNonsense},
 			"no media type":       {say(200, "", oauthidp.Profile), rp.KindNonsense},
 			"huge":                {huge, rp.KindNonsense},
+			"good, but too long":  {long(map[string]string{oauthidp.UserPath: oauthidp.Profile, oauthidp.EmailsPath: oauthidp.Emails}[path]), rp.KindNonsense},
 			"repeated members":    {say(200, asJSON, map[string]string{oauthidp.UserPath: `{"id": 1, "id": 2}`, oauthidp.EmailsPath: `[{"email": "a@b.c", "email": "octocat@b.c"}]`}[path]), rp.KindNonsense},
 			"half":                {say(200, asJSON, oauthidp.Emails[:40]), rp.KindNonsense},
 			"null":                {say(200, asJSON, "null"), rp.KindNonsense},
