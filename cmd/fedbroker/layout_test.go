@@ -28,7 +28,7 @@ var rungs = map[string]int{
 	"mappers/nearest":         0,
 	"mappers/printable":       0,
 	"upstreams":               0,
-	"upstreams/doctor":        0,
+	"upstreams/breaker":       0,
 	"upstreams/history":       0,
 	"upstreams/introspection": 0,
 	"upstreams/jose":          0,
@@ -51,6 +51,9 @@ var rungs = map[string]int{
 	"upstreams/upstreamtest/samlidp":  0,
 	"upstreams/upstreamtest/tokens":   0,
 	"upstreams/upstreamtest/trouble":  0,
+
+	"upstreams/doctor":          1, // it speaks to people: mappers/printable
+	"upstreams/doctor/findings": 1,
 
 	"broker/oauth":         1,
 	"broker/event":         1,
@@ -96,6 +99,7 @@ var rungs = map[string]int{
 
 	"cmd/fedbroker/demo":      7,
 	"cmd/fedbroker/explainer": 7,
+	"cmd/fedbroker/checkup":   7,
 	"cmd/fedbroker/drawing":   7,
 	"cmd/fedbroker/upkeep":    7,
 	"cmd/fedbroker/trial":     7,

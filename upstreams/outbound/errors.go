@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 )
 
 // Class is why a request failed, of a closed set: fit for a metric's label and for readiness detail.
@@ -27,15 +28,17 @@ const (
 	ClassTooLarge   Class = "too_large"  // more than the limit
 	ClassCredential Class = "credential" // the credential can't be read
 	ClassCA         Class = "ca"         // the CA file can't be read
+	ClassHeld       Class = "held"       // not asked: its breaker is open, or too many calls are under way
 )
 
 // Error is a failed request. Its text names the host and the reason: never a path, a query, userinfo, or anything that came back.
 type Error struct {
-	Host   string // with the port, if the URL has one
-	Class  Class
-	Reason string
-	Status int   // of ClassStatus
-	cause  error // for errors.Is; its text may quote a URL, so Error does not
+	Host       string // with the port, if the URL has one
+	Class      Class
+	Reason     string
+	Status     int           // of ClassStatus
+	RetryAfter time.Duration // of ClassHeld
+	cause      error         // for errors.Is; its text may quote a URL, so Error does not
 }
 
 func (e *Error) Error() string {
@@ -68,7 +71,7 @@ func Describe(host string, err error) *Error {
 	)
 	switch {
 	case errors.As(err, &own):
-		return &Error{Host: host, Class: own.Class, Reason: own.Reason, Status: own.Status, cause: err}
+		return &Error{Host: host, Class: own.Class, Reason: own.Reason, Status: own.Status, RetryAfter: own.RetryAfter, cause: err}
 	case errors.Is(err, context.Canceled):
 		return &Error{Host: host, Class: ClassCanceled, Reason: "canceled", cause: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"fedbroker/upstreams/breaker"
 )
 
 const (
@@ -39,11 +41,12 @@ const (
 
 // Options are the exceptions and bounds of one upstream. The zero value allows no private address.
 type Options struct {
-	AllowPrivate []string      // hosts, as URLs name them (a name or an IP address), that may be at private addresses
-	Loopback     bool          // the upstream's issuer is a loopback name: loopback names may be at loopback addresses
-	CAFile       string        // PEM file that takes the place of the system's roots; read anew for each request, so that it can rotate
-	Timeout      time.Duration // of a whole request, its body included [10s]
-	MaxBody      int64         // bytes of an answer's body [512 KiB]
+	AllowPrivate []string         // hosts, as URLs name them (a name or an IP address), that may be at private addresses
+	Loopback     bool             // the upstream's issuer is a loopback name: loopback names may be at loopback addresses
+	CAFile       string           // PEM file that takes the place of the system's roots; read anew for each request, so that it can rotate
+	Timeout      time.Duration    // of a whole request, its body included [10s]
+	MaxBody      int64            // bytes of an answer's body [512 KiB]
+	Breaker      *breaker.Breaker // stands before every request; nil: none
 }
 
 // Client fetches for one upstream. It is safe for concurrent use.
@@ -54,6 +57,7 @@ type Client struct {
 	caFile   string
 	maxBody  int64
 	resolver *net.Resolver // nil: the system's
+	breaker  *breaker.Breaker
 	http     *http.Client
 
 	mu        sync.Mutex
@@ -72,7 +76,7 @@ func New(o Options) (*Client, error) {
 	if o.MaxBody == 0 {
 		o.MaxBody = defaultMaxBody
 	}
-	c := &Client{loopback: o.Loopback, caFile: o.CAFile, maxBody: o.MaxBody}
+	c := &Client{loopback: o.Loopback, caFile: o.CAFile, maxBody: o.MaxBody, breaker: o.Breaker}
 	for _, host := range o.AllowPrivate {
 		host = normalHost(host)
 		if addr, err := netip.ParseAddr(host); err == nil {
@@ -210,15 +214,20 @@ func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return refuse(err)
 	}
+	call, err := g.c.breaker.Enter(req.Context())
+	if err != nil {
+		return refuse(notAsked(req.URL.Host, err))
+	}
 	resp, err := t.RoundTrip(req)
 	if err != nil {
+		call.End(outcome(err))
 		return nil, err
 	}
+	resp.Body = &cappedBody{ReadCloser: resp.Body, left: g.c.maxBody, call: call, outcome: answered(resp.StatusCode)}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") { // we asked for none: no bomb is unpacked
 		_ = resp.Body.Close()
 		return nil, &Error{Host: req.URL.Host, Class: ClassMediaType, Reason: "encoded body"}
 	}
-	resp.Body = &cappedBody{ReadCloser: resp.Body, left: g.c.maxBody}
 	return resp, nil
 }
 
@@ -269,24 +278,4 @@ func (c *Client) current() (*http.Transport, error) {
 		ForceAttemptHTTP2:      true,
 	}
 	return c.transport, nil
-}
-
-// cappedBody fails when a body is longer than its limit, instead of giving a part of it for the whole.
-type cappedBody struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *cappedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, &Error{Class: ClassTooLarge, Reason: "body too large"}
-	}
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, &Error{Class: ClassTooLarge, Reason: "body too large"}
-	}
-	return n, err
 }

@@ -27,7 +27,7 @@ const (
 type Error struct {
 	Kind       Kind
 	Code       string        // the provider's error code where it is one: [a-z_]{1,64}
-	RetryAfter time.Duration // KindUnavailable: as the provider said; zero when it did not
+	RetryAfter time.Duration // KindUnavailable: as the provider or its breaker said; zero when neither did
 	Err        error         // the cause
 }
 
@@ -90,5 +90,5 @@ func unanswered(host string, err error) *Error {
 	case outbound.ClassRedirect, outbound.ClassMediaType, outbound.ClassTooLarge:
 		kind = KindNonsense
 	}
-	return &Error{Kind: kind, Err: failed}
+	return &Error{Kind: kind, RetryAfter: failed.RetryAfter, Err: failed}
 }
