@@ -21,6 +21,8 @@ type Outage struct {
 	Until    time.Time   `json:"until,omitzero"`
 	EndsBy   string      `json:"ends_by,omitempty"` // max_stale or pin
 	Keys     []OutageKey `json:"keys"`
+	// Issuers of a pattern that were met: what survives is as long as for the first of them.
+	Issuers []IssuerOutage `json:"issuers,omitempty"`
 	Restart  bool        `json:"survives_restart"` // the keys are in the store
 	Login    bool        `json:"login_stops"`      // nobody can log in from the first moment
 	Opaque   bool        `json:"introspection_stops"`
@@ -31,6 +33,12 @@ type OutageKey struct {
 	KeyID  string    `json:"kid"`
 	Until  time.Time `json:"until"`
 	EndsBy string    `json:"ends_by"`
+}
+
+// IssuerOutage is how long the keys of one issuer of a pattern serve.
+type IssuerOutage struct {
+	Issuer string    `json:"issuer"`
+	Until  time.Time `json:"until"`
 }
 
 // DrillOutage says what would happen if the upstream could not be reached from now on. It changes nothing and asks nobody.
@@ -44,7 +52,11 @@ func (o *Operator) DrillOutage(ctx context.Context, name string) (Outage, error)
 	spec, _ := o.o.Upstreams().Effective(name)
 	info, _ := o.o.Upstreams().Info(name)
 	out.Login, out.Opaque = info.Login, spec.Introspection != nil
-	if u.State == stateNotServed || u.State == StateKeyless {
+	if u.State == StateByIssuer {
+		out.drillMet(u.Issuers)
+		return out, nil
+	}
+	if u.State == StateKeyless {
 		return out, nil
 	}
 	if spec.JWKSFile+spec.CertificatesFile != "" {

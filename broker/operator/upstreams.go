@@ -27,7 +27,7 @@ type Upstream struct {
 	Name        string        `json:"name"`
 	Kind        string        `json:"kind"`
 	Issuer      string        `json:"issuer"` // or the pattern of issuers
-	State       string        `json:"state"`  // never, ok, stale, expired, pinned; keyless: of a kind that has no keys; not_served: a pattern of issuers
+	State       string        `json:"state"`  // never, ok, stale, expired, pinned; keyless: of a kind that has no keys; by_issuer: a pattern, each of whose issuers has one
 	JWKSURI     string        `json:"jwks_uri,omitempty"`
 	Keys        []UpstreamKey `json:"keys"`
 	MaxStale    int64         `json:"max_stale_seconds"`
@@ -38,6 +38,7 @@ type Upstream struct {
 	LastError   string        `json:"last_error,omitempty"` // its class
 	Warning     string        `json:"warning,omitempty"`    // class of what is wrong with the discovery document
 	Alarms      []keys.Alarm  `json:"alarms,omitempty"`
+	Issuers     []MetIssuer   `json:"issuers,omitempty"` // of a pattern, that were met
 }
 
 // UpstreamKey is one public key of an upstream.
@@ -72,10 +73,10 @@ type Pinned struct {
 	Until    time.Time `json:"until,omitzero"` // zero: lifted
 }
 
-// States of upstreams whose keys nobody keeps.
+// States of upstreams that have no keys of their own.
 const (
-	stateNotServed = "not_served"
-	StateKeyless   = "keyless" // of a kind that has no keys
+	StateByIssuer = "by_issuer" // a pattern: its issuers have
+	StateKeyless  = "keyless"   // of a kind that has none
 )
 
 // Upstreams says how every configured upstream does, by name. It fetches nothing.
@@ -99,12 +100,15 @@ func (o *Operator) Upstream(ctx context.Context, name string) (Upstream, error) 
 		return Upstream{}, noUpstream(name)
 	}
 	info, _ := o.o.Upstreams().Info(name)
-	u := Upstream{Name: name, Kind: info.Kind, Issuer: issuer, State: stateNotServed, Keys: []UpstreamKey{}}
+	u := Upstream{Name: name, Kind: info.Kind, Issuer: issuer, State: StateKeyless, Keys: []UpstreamKey{}}
+	if met, many := o.o.Upstreams().Met(name); many {
+		var err error
+		u.State = StateByIssuer
+		u.Issuers, err = o.metIssuers(ctx, met)
+		return u, err
+	}
 	i, err := o.o.UpstreamKeys.Inspect(ctx, name)
 	if errors.Is(err, keys.ErrNotRegistered) {
-		if info.Keyless {
-			u.State = StateKeyless
-		}
 		return u, nil
 	}
 	if err != nil {
@@ -123,7 +127,7 @@ func (o *Operator) noKeys(name string) error {
 	if info, _ := o.o.Upstreams().Info(name); info.Keyless {
 		return badAct("upstream %s has no keys: it is of kind %s", name, info.Kind)
 	}
-	return badAct("upstream %s stands for many issuers, whose keys are fetched when they are met", name)
+	return badAct("upstream %s stands for many issuers, whose keys are kept by issuer and in memory alone", name)
 }
 
 func noUpstream(name string) error { return badAct("the configuration has no upstream %q", name) }
@@ -134,6 +138,9 @@ func (o *Operator) KeyHistory(ctx context.Context, name string) (KeyHistory, err
 		return KeyHistory{}, noUpstream(name)
 	}
 	out := KeyHistory{Upstream: name, Entries: []history.Entry{}}
+	if _, many := o.o.Upstreams().Met(name); many {
+		return out, o.noKeys(name)
+	}
 	log, err := o.o.UpstreamKeys.History(ctx, name)
 	if errors.Is(err, keys.ErrNotRegistered) {
 		return out, nil
@@ -153,7 +160,12 @@ func (o *Operator) RefreshUpstream(ctx context.Context, name string) (Upstream, 
 	if _, known := o.o.Issuers()[name]; !known {
 		return Upstream{}, noUpstream(name)
 	}
-	err := o.o.UpstreamKeys.Refresh(ctx, name)
+	var err error
+	if met, many := o.o.Upstreams().Met(name); many {
+		err = o.refreshMet(ctx, met)
+	} else {
+		err = o.o.UpstreamKeys.Refresh(ctx, name)
+	}
 	switch {
 	case errors.Is(err, keys.ErrNotRegistered):
 		return Upstream{}, o.noKeys(name)

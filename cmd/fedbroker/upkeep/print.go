@@ -3,6 +3,7 @@ package upkeep
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,6 +34,12 @@ func printUpstream(w io.Writer, u operator.Upstream) {
 		table.Flush()
 		return
 	}
+	if u.State == operator.StateByIssuer {
+		line("issuers met", strconv.Itoa(len(u.Issuers)))
+		table.Flush()
+		printIssuers(w, u.Issuers)
+		return
+	}
 	line("jwks_uri", or(u.JWKSURI))
 	line("confirmed", moment(u.Confirmed))
 	line("serves until", moment(u.ServesUntil)+" (max_stale "+Span(time.Duration(u.MaxStale)*time.Second)+")")
@@ -55,6 +62,19 @@ func printKeys(w io.Writer, all []operator.UpstreamKey) {
 	fmt.Fprintln(table, "KID\tALGORITHM\tFIRST SEEN\tPINNED UNTIL\tTHUMBPRINT")
 	for _, k := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", plain(k.KeyID), or(k.Algorithm), moment(k.FirstSeen), moment(k.PinnedUntil), k.Thumbprint)
+	}
+	table.Flush()
+}
+
+func printIssuers(w io.Writer, all []operator.MetIssuer) {
+	if len(all) == 0 {
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nISSUER\tSTATE\tKEYS\tMET\tVERIFIED\tCONFIRMED\tSERVES UNTIL\tLAST ERROR")
+	for _, i := range all {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", plain(i.Issuer), i.State, i.Keys, moment(i.Since), moment(i.Verified), moment(i.Confirmed),
+			moment(i.ServesUntil), or(i.LastError))
 	}
 	table.Flush()
 }
@@ -83,6 +103,8 @@ func printOutage(w io.Writer, out operator.Outage) {
 	switch {
 	case out.State == operator.StateKeyless:
 		fmt.Fprintf(w, "%s has no keys: its kind publishes no key set, and nothing ends for want of one\n", out.Upstream)
+	case out.State == operator.StateByIssuer:
+		printIssuerOutage(w, out)
 	case len(out.Keys) == 0:
 		fmt.Fprintf(w, "verification of known keys does not survive: %s has no key that serves now (%s)\n", out.Upstream, out.State)
 	default:
@@ -97,7 +119,7 @@ func printOutage(w io.Writer, out operator.Outage) {
 	if out.Restart {
 		fmt.Fprintln(w, "a restart of the broker changes nothing: the keys are in the store")
 	}
-	if out.State != operator.StateKeyless {
+	if out.State != operator.StateKeyless && out.State != operator.StateByIssuer {
 		fmt.Fprintln(w, "from the first moment: tokens under other kids are answered 503 with Retry-After")
 	}
 	if out.Login {
@@ -106,6 +128,19 @@ func printOutage(w io.Writer, out operator.Outage) {
 	if out.Opaque {
 		fmt.Fprintln(w, "from the first moment, but for answers of the last 30 s: opaque tokens are answered 503")
 	}
+}
+
+// printIssuerOutage is the outage of a pattern, each of whose issuers has keys of its own.
+func printIssuerOutage(w io.Writer, out operator.Outage) {
+	if len(out.Issuers) == 0 {
+		fmt.Fprintf(w, "%s has met no issuer whose keys serve now\n", out.Upstream)
+	} else {
+		fmt.Fprintf(w, "verification of known keys survives %s for all %d issuers that were met\n", Span(time.Duration(out.Survives)*time.Second), len(out.Issuers))
+		for _, i := range out.Issuers {
+			fmt.Fprintf(w, "issuer %s until %s, by max_stale\n", plain(i.Issuer), moment(i.Until))
+		}
+	}
+	fmt.Fprintln(w, "from the first moment, and after a restart: tokens of issuers that were not met, and tokens under other kids, are answered 503 with Retry-After")
 }
 
 // ends says what ends the verification, in words.
