@@ -64,6 +64,7 @@ type Event struct {
 	ClientID   string // authenticated, or anonymous:<rule id>; "" before
 	Known      bool   // a client has authenticated: from here on a refusal is worth a line of the journal (P26)
 	Upstream   string
+	Issuer     string // of an upstream that stands for many: which one, for the log alone
 	Rule       string
 	Audits     []string          // ids of the audit-mode rules that would have decided
 	Subject    journal.Subject   // of the issued token, as the journal may hold it (P48)
@@ -121,6 +122,7 @@ const (
 	AttrReason     = "reason"
 	AttrClientID   = "client_id"
 	AttrUpstream   = "upstream"
+	AttrIssuer     = "issuer" // of an upstream that stands for many
 	AttrRule       = "rule"
 	AttrAudits     = "audit_rules"
 	AttrSubject    = "subject_mac"
@@ -217,6 +219,7 @@ func (e *Event) Attrs() []slog.Attr {
 	text(AttrReason, string(e.Reason))
 	text(AttrClientID, e.ClientID)
 	text(AttrUpstream, e.Upstream)
+	text(AttrIssuer, e.Issuer)
 	text(AttrRule, e.Rule)
 	list(AttrAudits, e.Audits)
 	text(AttrSubject, e.Subject.MAC)

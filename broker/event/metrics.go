@@ -162,7 +162,7 @@ func (m *Metrics) Observe(e *Event) {
 	case KindConfigReload:
 		m.reloads.WithLabelValues(string(e.Outcome)).Inc()
 	case KindUpstreamAlarm:
-		m.upstreamAlarm.WithLabelValues(e.Upstream, e.Target.ID).Set(truth(e.Outcome == OutcomeRaised))
+		m.upstreamAlarm.WithLabelValues(e.Upstream, e.Target.ID).Add(2*truth(e.Outcome == OutcomeRaised) - 1) // each is raised once and cleared once, by issuer
 	case KindRevocation:
 		m.revocations.WithLabelValues(code).Inc()
 	default:

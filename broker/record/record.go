@@ -80,6 +80,9 @@ func (r Recorder) KeyFetch(f keys.FetchOutcome) {
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String(event.AttrUpstream, f.Upstream), slog.String(event.AttrOutcome, f.Class), slog.Float64(event.AttrDuration, f.Duration.Seconds())}
+	if f.Issuer != "" {
+		attrs = append(attrs, slog.String(event.AttrIssuer, f.Issuer))
+	}
 	if f.Err != nil {
 		attrs = append(attrs, slog.Any(event.AttrError, f.Err))
 	}
@@ -120,7 +123,7 @@ func (r Recorder) keysChanged(f keys.FetchOutcome) {
 // KeyAlarm tells of an alarm that was raised or cleared.
 func (r Recorder) KeyAlarm(a keys.AlarmChange) {
 	e := event.Event{
-		Kind: event.KindUpstreamAlarm, Outcome: event.OutcomeCleared, DecisionID: rand.Text(), Upstream: a.Upstream,
+		Kind: event.KindUpstreamAlarm, Outcome: event.OutcomeCleared, DecisionID: rand.Text(), Upstream: a.Upstream, Issuer: a.Issuer,
 		Target: event.Target{Kind: "alarm", ID: string(a.Alarm)},
 	}
 	if a.Raised {
