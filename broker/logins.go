@@ -37,6 +37,11 @@ func (b *Broker) completeLogins(s *served) (grants.Logins, error) {
 	return grants.Logins{Sessions: b.sessions, Clients: s.Clients, Released: s.Scopes.Claims, Issuers: s.LoginIssuer, Revoke: b.revoked, IDTTL: *s.Config.Tokens.IDTTL}, nil
 }
 
+// SAMLMetadata describes us to the SAML identity provider of that name; known is false where there is none.
+func (b *Broker) SAMLMetadata(name string) (document []byte, known bool, err error) {
+	return b.snap.Load().Upstreams.SAMLMetadata(name)
+}
+
 // triedAttempts is how many attempts are known to have been tried, in this process: 5 MB. Who could push them out could as well begin new ones.
 const triedAttempts = 1 << 16
 

@@ -33,6 +33,9 @@ type Request struct {
 	Choose bool   // the chooser, whatever else says
 }
 
+// ParamState is the parameter of an answer that says whose attempt it is of (RFC 6749 §4.1.2).
+const ParamState = "state"
+
 // Callback is the answer of an identity provider, come through the browser.
 type Callback struct {
 	DecisionID string

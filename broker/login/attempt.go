@@ -131,7 +131,7 @@ func (v *visit) open(ctx context.Context, s Sealed) (*attempt, error) {
 
 // attemptOf finds the attempt that an answer belongs to.
 func (v *visit) attemptOf(ctx context.Context, c *Callback) (*attempt, error) {
-	states := c.Params["state"]
+	states := c.Params[ParamState]
 	if len(states) != 1 || states[0] == "" {
 		return nil, noAttempt(FailureOtherBrowser, "no single state in the answer")
 	}

@@ -14,6 +14,7 @@ import (
 	"fedbroker/broker/event"
 	"fedbroker/broker/login"
 	"fedbroker/broker/oauth"
+	"fedbroker/upstreams/saml"
 )
 
 // logins judges what comes by browsers; *login.Service does.
@@ -111,12 +112,14 @@ func tags(list []language.Tag) []string {
 	return out
 }
 
-// callback takes an upstream's authorization response, by query or form_post. Its parameters are the upstream's business to judge.
+// callback takes an upstream's authorization response, by query or form_post. Its parameters are the upstream's business to judge. A SAML response is none: it
+// has an address of its own.
 func (s *Server) callback(c echo.Context) error {
 	form, err := parameters(c)
 	if err != nil {
 		return s.refuse(c, event.KindLogin, err)
 	}
+	delete(form, saml.ParamResponse)
 	return s.answer(c, s.logins().Callback(c.Request().Context(), login.Callback{
 		DecisionID: decisionID(c), Peer: peer(c), Upstream: c.Param(upstreamParam), Params: url.Values(form), Browser: s.cookies.of(c.Request()),
 	}), nil)

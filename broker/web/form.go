@@ -47,27 +47,31 @@ func refuseForm(status int, cause error) error {
 }
 
 func readForm(w http.ResponseWriter, r *http.Request) (oauth.Form, error) {
+	return readFormUpTo(w, r, maxBody)
+}
+
+func readFormUpTo(w http.ResponseWriter, r *http.Request, most int64) (oauth.Form, error) {
 	if err := checkMediaType(r.Header); err != nil {
 		return nil, refuseForm(http.StatusUnsupportedMediaType, err)
 	}
-	if r.ContentLength > maxBody {
+	if r.ContentLength > most {
 		return nil, refuseForm(http.StatusRequestEntityTooLarge, fmt.Errorf("body of %d bytes", r.ContentLength))
 	}
 	if r.URL.RawQuery != "" {
 		// Credentials and tokens in a URL end up in logs and histories (RFC 6749 §2.3.1, RFC 9700 §4.3.2).
 		return nil, refuseForm(http.StatusBadRequest, errors.New("parameter in the query"))
 	}
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, most)
 	if err != nil {
 		return nil, err
 	}
 	return oauth.ParseForm(body)
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
+func readBody(w http.ResponseWriter, r *http.Request, most int64) (string, error) {
 	var b strings.Builder
 	b.Grow(int(max(r.ContentLength, 0)))
-	_, err := io.Copy(&b, http.MaxBytesReader(w, r.Body, maxBody))
+	_, err := io.Copy(&b, http.MaxBytesReader(w, r.Body, most))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return "", refuseForm(http.StatusRequestEntityTooLarge, err)
 	}

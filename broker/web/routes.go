@@ -15,7 +15,7 @@ import (
 
 // route is one path of the public listener.
 type route struct {
-	path    string // relative to the issuer's path, but for root; a last segment :name stands for any
+	path    string // relative to the issuer's path, but for root; a segment :name, the last or the last but one, stands for any
 	root    bool   // relative to the host: a well-known URI inserted before the issuer's path (RFC 8414 §3)
 	methods []string
 	page    bool // people see it: a refusal is a page
@@ -36,6 +36,8 @@ func routes(issuerPath string) []route {
 		{path: authorizePath, methods: browser, page: true, kind: event.KindLogin, handle: (*Server).authorize},
 		{path: choosePath, methods: browser, page: true, kind: event.KindLogin, handle: (*Server).choose},
 		{path: callbackPath, methods: browser, page: true, kind: event.KindLogin, handle: (*Server).callback},
+		{path: acsPath, methods: form, page: true, kind: event.KindLogin, handle: (*Server).acs},
+		{path: samlMetadata, methods: document, kind: event.KindRequest, handle: (*Server).samlMetadata},
 		{path: logoutPath, methods: browser, page: true, kind: event.KindLogout, handle: (*Server).logout},
 		{path: "/token", methods: form, cors: true, kind: event.KindToken, handle: (*Server).token},
 		{path: userInfoPath, methods: browser, cors: true, kind: event.KindUserInfo, handle: (*Server).userInfo},
@@ -65,14 +67,22 @@ func (s *Server) mount(e *echo.Echo) {
 	}
 }
 
-// route finds the route of a path: its own, or the one of all but its last segment.
+// route finds the route of a path: its own, or the one of all but its last segment, or of all but the last but one.
 func (s *Server) route(c echo.Context) (route, bool) {
 	path := echo.GetPath(c.Request())
 	if r, known := s.routes[path]; known {
 		return r, true
 	}
-	r, known := s.routes[path[:strings.LastIndexByte(path, '/')+1]+":"+upstreamParam]
-	return r, known
+	segments := strings.Split(path, "/")
+	for i := len(segments) - 1; i > 0 && i >= len(segments)-2; i-- {
+		was := segments[i]
+		segments[i] = ":" + upstreamParam
+		if r, known := s.routes[strings.Join(segments, "/")]; known {
+			return r, true
+		}
+		segments[i] = was
+	}
+	return route{}, false
 }
 
 // method refuses an address that is none, and a method that a route does not have, before Echo's router answers by itself (it answers OPTIONS).

@@ -18,8 +18,9 @@ const (
 	maxDocument = 256 << 10 // bytes; the largest real responses, with hundreds of groups, have a quarter of that
 	maxDepth    = 32
 
-	// Prefixes are looked up by walking over attributes and ancestors: how many there are bounds the work, too.
-	maxElements   = 8 << 10
+	// Prefixes are looked up by walking over attributes and ancestors: how many there are bounds the work, too. The library that canonicalises takes no more than
+	// 1,000 elements; an attribute has one for each value, so that people in more than some 850 groups are told so here.
+	maxElements   = 900
 	maxAttributes = 64 // of one element
 )
 

@@ -26,3 +26,17 @@ func TestP42_ALogin(t *testing.T) {
 		t.Error("an attribute without value has one")
 	}
 }
+
+func TestP42_ManyGroups(t *testing.T) {
+	w := newWorld(t)
+	id, err := w.finish(w.reply(func(r *samlidp.Reply) {
+		r.SignResponse = true
+		r.Attributes = [][]string{{"groups"}}
+		for range 850 {
+			r.Attributes[0] = append(r.Attributes[0], "a")
+		}
+	}))
+	if groups, _ := id.Claims["groups"].([]any); err != nil || len(groups) != 850 {
+		t.Errorf("got %d groups, %v", len(groups), err)
+	}
+}
