@@ -111,6 +111,7 @@ func (s *Set) Ready() []Readiness {
 			status := s.keys.Status(m.Upstream)
 			all[i].OK, all[i].Detail = status.Usable(), readyDetail(status)
 		}
+		all[i].Detail += m.heldBack()
 	}
 	return all
 }

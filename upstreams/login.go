@@ -77,7 +77,7 @@ func holdOIDC(m *member) {
 	s := m.spec
 	m.oidc = rp.New(rp.Options{
 		Issuer: s.Issuer, ClientID: s.ClientID, Method: s.AuthMethod, Secret: s.ClientSecret, PrivateKeyFile: s.PrivateKeyFile,
-		Scopes: s.Scopes, ResponseMode: s.ResponseMode, HTTP: m.clients, CredentialHosts: s.CredentialHostList(), Now: m.Now,
+		Scopes: s.Scopes, ResponseMode: s.ResponseMode, HTTP: m.endpoint(EndpointToken), Resources: m.endpoint(EndpointUserInfo), CredentialHosts: s.CredentialHostList(), Now: m.Now,
 	})
 }
 
@@ -85,6 +85,9 @@ func loginOIDC(s *Set, m *member) (Login, bool) { return interactive{m, s}, m.oi
 
 // Start implements Login.
 func (l interactive) Start(ctx context.Context, a Attempt) (string, error) {
+	if err := l.passable(); err != nil {
+		return "", l.LoginError(err)
+	}
 	doc, err := l.document(ctx)
 	if err != nil {
 		return "", l.LoginError(err)

@@ -26,7 +26,7 @@ func holdOAuth2(m *member) {
 	m.oauth2 = oauth2.New(oauth2.Options{
 		Client: rp.Options{
 			Issuer: s.Issuer, ClientID: s.ClientID, Method: s.AuthMethod, Secret: s.ClientSecret, Scopes: s.Scopes,
-			HTTP: m.clients, CredentialHosts: s.CredentialHostList(), Now: m.Now,
+			HTTP: m.endpoint(EndpointToken), Resources: m.endpoint(EndpointUserInfo), CredentialHosts: s.CredentialHostList(), Now: m.Now,
 		},
 		Endpoints: presets.Endpoints{Authorization: s.AuthorizationEndpoint, Token: s.TokenEndpoint, UserInfo: s.UserInfoEndpoint, Emails: s.EmailsEndpoint},
 		Standard:  m.preset.Standard,
@@ -37,6 +37,9 @@ func loginOAuth2(s *Set, m *member) (Login, bool) { return plain{m, s}, m.oauth2
 
 // Start implements Login. Nothing that comes back could prove an acr or an age: what is asked of them is judged, and refused, where the identity is.
 func (l plain) Start(_ context.Context, a Attempt) (string, error) {
+	if err := l.passable(); err != nil {
+		return "", l.LoginError(err)
+	}
 	if err := l.set.ownTokenEndpoint(l.member, l.spec.TokenEndpoint); err != nil {
 		return "", l.LoginError(err)
 	}

@@ -28,14 +28,15 @@ const defaultLeeway = 30 * time.Second
 type Options struct {
 	Specs         []Spec
 	OurIssuer     string
-	Keys          *keys.Cache      // each upstream is registered with it; nil: the set is only judged, and verifies nothing
-	Sources       Sources          // [where the specs say]
-	DefaultLeeway *time.Duration   // for upstreams without leeway [30s]
-	Now           func() time.Time // [time.Now]
-	Assertions    []Assertion      // of clients
-	Clients       []string         // ids of configured clients; nil: requesters are not looked up
-	Shapes        *shape.Sentinel  // watches the claims of tokens; nil: nobody does
-	Before        *Set             // of the configuration before: what an upstream that has not changed holds goes on; nil: none
+	Keys          *keys.Cache         // each upstream is registered with it; nil: the set is only judged, and verifies nothing
+	Sources       Sources             // [where the specs say]
+	DefaultLeeway *time.Duration      // for upstreams without leeway [30s]
+	Now           func() time.Time    // [time.Now]
+	Assertions    []Assertion         // of clients
+	Clients       []string            // ids of configured clients; nil: requesters are not looked up
+	Shapes        *shape.Sentinel     // watches the claims of tokens; nil: nobody does
+	Breaker       func(BreakerChange) // is told of breakers under their lock: it must not block or ask the set; nil: nobody is
+	Before        *Set                // of the configuration before: what an upstream that has not changed holds goes on; nil: none
 }
 
 // Sources say where the keys of an upstream come from in place of where its spec does; nil: from there.
@@ -64,6 +65,7 @@ type member struct {
 	spec   Spec // effective
 	preset presets.Preset
 	from   Sources
+	told   func(BreakerChange)
 	held
 }
 
@@ -71,7 +73,7 @@ type member struct {
 type held struct {
 	clients   *outbound.Client
 	opaque    *introspection.Client // nil: none of its tokens is opaque
-	asking    *outbound.Client      // of opaque: whoever brings tokens must not keep keys waiting for a connection
+	gates     []gate                // the clients of its endpoints: whoever brings tokens or codes must not keep keys waiting for a connection
 	discovery *rp.Discovery
 	issuers   *pattern.Issuers // of a pattern, which has them in the place of discovery
 	oidc      *rp.Client       // of kind oidc
@@ -121,7 +123,7 @@ func (o Options) judged(written Spec, bad func(key, format string, args ...any))
 		Kinds: specKinds(), OurIssuer: o.OurIssuer, Leeway: leeway, Clients: o.Clients,
 		Asserted: slices.ContainsFunc(o.Assertions, func(a Assertion) bool { return a.Upstream == written.Name }),
 	}, bad)
-	m := &member{spec: effective, preset: preset, from: o.Sources}
+	m := &member{spec: effective, preset: preset, from: o.Sources, told: o.Breaker}
 	v := verify.Options{
 		Upstream: written.Name, Issuer: effective.Issuer, Speaks: speaksFor(effective), LoginAudience: effective.LoginAudience(),
 		Audiences: slices.Clone(written.Audiences), Parties: slices.Clone(written.AuthorizedParties), Subject: effective.Subject,
@@ -254,8 +256,7 @@ func (m *member) hold(cache *keys.Cache) {
 		cache.Register(m.Upstream, m.keysOf(m.spec, client, m.discovery))
 	}
 	if in := m.spec.Introspection; in != nil {
-		asking, _ := outbound.New(outboundOptions(m.spec)) // fails where the one above did
-		m.asking = asking
+		asking := m.endpoint(EndpointIntrospection)
 		m.opaque = introspection.New(introspection.Options{Now: m.Now, Ask: func(ctx context.Context, token string) (jose.Claims, error) {
 			return rp.Introspect(ctx, asking, in.Endpoint, in.ClientID, in.ClientSecret.Reveal(), token)
 		}})
@@ -346,9 +347,7 @@ func (s *Set) CloseFor(next *Set) {
 				m.issuers.Close()
 			}
 			m.clients.Close()
-			if m.asking != nil {
-				m.asking.Close()
-			}
+			m.closeEndpoints()
 		}
 	}
 }

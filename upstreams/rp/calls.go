@@ -57,7 +57,7 @@ func (c *Client) redeem(ctx context.Context, doc Document, a Attempt, code strin
 		}
 		options = append(options, zitadel.WithClientAssertionJWT(assertion))
 	}
-	party, err := c.party(doc, a.RedirectURI)
+	party, err := c.party(doc, a.RedirectURI, c.http)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -81,7 +81,7 @@ func (c *Client) UserInfo(ctx context.Context, doc Document, access, sub string)
 	if err := c.mayCall("userinfo_endpoint", doc.UserInfoEndpoint); err != nil {
 		return nil, err
 	}
-	party, err := c.party(doc, "")
+	party, err := c.party(doc, "", c.resources)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (c *Client) Resource(ctx context.Context, name, endpoint, access string) ([
 	}
 	req.Header.Set("Accept", mediaJSON)
 	req.Header.Set("Authorization", typeBearer+" "+access)
-	resp, err := c.o.HTTP.HTTP().Do(req)
+	resp, err := c.o.Resources.HTTP().Do(req)
 	if err != nil {
 		return nil, called(endpoint, err)
 	}

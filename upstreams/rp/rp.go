@@ -49,21 +49,25 @@ type Options struct {
 	PrivateKeyFile   string      // of AuthPrivateKey: PEM or a JWK
 	Scopes           []string
 	ResponseMode     string
-	Plain            bool // OAuth 2.0 and no more: what OpenID Connect adds to an authorization request is not sent, but for prompt
-	HTTP             *outbound.Client
-	CredentialHosts  []string // what may get our credentials and the provider's access tokens (P43)
+	Plain            bool             // OAuth 2.0 and no more: what OpenID Connect adds to an authorization request is not sent, but for prompt
+	HTTP             *outbound.Client // for the token endpoint
+	Resources        *outbound.Client // for userinfo [HTTP]
+	CredentialHosts  []string         // what may get our credentials and the provider's access tokens (P43)
 	Now              func() time.Time
 }
 
 // Client is this broker at one provider. It is immutable and safe for concurrent use.
 type Client struct {
-	o    Options
-	http *http.Client
+	o               Options
+	http, resources *http.Client
 }
 
 // New makes a client. It does no I/O.
 func New(o Options) *Client {
-	return &Client{o: o, http: strictly(o.HTTP)}
+	if o.Resources == nil {
+		o.Resources = o.HTTP
+	}
+	return &Client{o: o, http: strictly(o.HTTP), resources: strictly(o.Resources)}
 }
 
 // strictly is the upstream's client, of which only good answers come through.
@@ -98,7 +102,7 @@ func (c *Client) AuthorizationURL(doc Document, a Attempt) (string, error) {
 		add("acr_values", strings.Join(a.ACRValues, " "))
 		add("ui_locales", strings.Join(a.UILocales, " "))
 	}
-	party, err := c.party(doc, a.RedirectURI)
+	party, err := c.party(doc, a.RedirectURI, c.http)
 	if err != nil {
 		return "", err
 	}
@@ -117,7 +121,7 @@ func (a Attempt) maxAge() string {
 }
 
 // party is the library's view of the provider for one call. It verifies nothing (NewRelyingPartyOAuth) and discovers nothing.
-func (c *Client) party(doc Document, redirectURI string) (zitadel.RelyingParty, error) {
+func (c *Client) party(doc Document, redirectURI string, client *http.Client) (zitadel.RelyingParty, error) {
 	style, secret := oauth2.AuthStyleInHeader, c.o.Secret.Reveal() // which form-encodes both halves first (RFC 6749 §2.3.1)
 	switch c.o.Method {
 	case spec.AuthPost:
@@ -128,7 +132,7 @@ func (c *Client) party(doc Document, redirectURI string) (zitadel.RelyingParty, 
 	party, err := zitadel.NewRelyingPartyOAuth(&oauth2.Config{
 		ClientID: c.o.ClientID, ClientSecret: secret, RedirectURL: redirectURI, Scopes: c.o.Scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: doc.AuthorizationEndpoint, TokenURL: doc.TokenEndpoint},
-	}, zitadel.WithHTTPClient(c.http), zitadel.WithAuthStyle(style))
+	}, zitadel.WithHTTPClient(client), zitadel.WithAuthStyle(style))
 	if err != nil {
 		return nil, fault(KindNonsense, "relying party: %w", err)
 	}
