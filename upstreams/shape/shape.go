@@ -316,11 +316,12 @@ func (s *Shape) Accept(now time.Time) {
 		return
 	}
 	for pointer, n := range s.Names {
-		if !n.Vanished.IsZero() {
+		present := n.Recent | n.Former
+		if !n.Vanished.IsZero() || present == 0 && !n.Appeared.IsZero() { // gone, or it came but now and then
 			delete(s.Names, pointer) // and what is below it: see adopt
 			continue
 		}
-		if present := n.Recent | n.Former; present != 0 {
+		if present != 0 {
 			n.Types = present
 		}
 		n.Appeared, n.Retyped, n.Was, n.Is = time.Time{}, time.Time{}, 0, 0

@@ -15,6 +15,8 @@ type UpstreamOperator interface {
 	RefreshUpstream(ctx context.Context, name string) (operator.Upstream, error)
 	PinKey(ctx context.Context, p operator.Pin) (operator.Pinned, error)
 	DrillOutage(ctx context.Context, name string) (operator.Outage, error)
+	Drift(ctx context.Context, name string) (operator.Drift, error)
+	AcceptShape(ctx context.Context, name string) (operator.Accepted, error)
 }
 
 const (
@@ -24,6 +26,8 @@ const (
 	pathRefresh    = "/v1/upstreams/refresh"
 	pathPin        = "/v1/upstreams/pin"
 	pathOutage     = "/v1/drills/outage"
+	pathDrift      = "/v1/upstreams/drift"
+	pathAccept     = "/v1/upstreams/drift/accept"
 )
 
 // upstreams adds the upstreams' part of the API.
@@ -34,6 +38,8 @@ func (s *Server) upstreams(mux *http.ServeMux) {
 	mux.Handle("POST "+pathRefresh, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.RefreshUpstream(ctx, in.Name) }))
 	mux.Handle("POST "+pathPin, act(s, func(ctx context.Context, p operator.Pin) (any, error) { return s.operator.PinKey(ctx, p) }))
 	mux.Handle("POST "+pathOutage, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.DrillOutage(ctx, in.Name) }))
+	mux.Handle("POST "+pathDrift, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.Drift(ctx, in.Name) }))
+	mux.Handle("POST "+pathAccept, act(s, func(ctx context.Context, in named) (any, error) { return s.operator.AcceptShape(ctx, in.Name) }))
 }
 
 // Upstreams says how every upstream does.
@@ -64,4 +70,14 @@ func (c *Client) PinKey(ctx context.Context, p operator.Pin) (out operator.Pinne
 // DrillOutage says what an outage of the upstream would mean.
 func (c *Client) DrillOutage(ctx context.Context, name string) (out operator.Outage, err error) {
 	return out, c.call(ctx, http.MethodPost, pathOutage, named{Name: name}, &out)
+}
+
+// Drift says how the claims of an upstream's tokens look and what has changed.
+func (c *Client) Drift(ctx context.Context, name string) (d operator.Drift, err error) {
+	return d, c.call(ctx, http.MethodPost, pathDrift, named{Name: name}, &d)
+}
+
+// AcceptShape makes the claims as they come now the baseline.
+func (c *Client) AcceptShape(ctx context.Context, name string) (out operator.Accepted, err error) {
+	return out, c.call(ctx, http.MethodPost, pathAccept, named{Name: name}, &out)
 }

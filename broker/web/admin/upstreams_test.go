@@ -39,6 +39,17 @@ func (f *fakeOperator) PinKey(_ context.Context, p operator.Pin) (operator.Pinne
 func (f *fakeOperator) DrillOutage(_ context.Context, name string) (operator.Outage, error) {
 	return operator.Outage{Upstream: name, Survives: 22320, EndsBy: operator.EndsByMaxStale}, f.act("outage of %s", name)
 }
+func (f *fakeOperator) Drift(_ context.Context, name string) (operator.Drift, error) {
+	return someDrift, f.act("drift of %s", name)
+}
+func (f *fakeOperator) AcceptShape(_ context.Context, name string) (operator.Accepted, error) {
+	return operator.Accepted{Upstream: name, Changes: 2}, f.act("accept %s", name)
+}
+
+var someDrift = operator.Drift{Upstream: "acme", Sources: []operator.ClaimShape{{
+	Source: "login", Tokens: 70, Last: time.Unix(1_800_000_000, 0).UTC(), Claims: []operator.Claim{{Claim: "groups", Types: "string", Percent: 98}},
+	Changes: []operator.ClaimDrift{{Claim: "groups", Change: "retyped", Was: "list of string", Is: "string", ReadBy: []string{"mappers[0] groups"}}},
+}}}
 
 func TestUpstreams_OverTheSocket(t *testing.T) {
 	p := run(t, Spec{Socket: filepath.Join(shortDir(t), "s")})
@@ -62,16 +73,23 @@ func TestUpstreams_OverTheSocket(t *testing.T) {
 	keep(err)
 	outage, err := c.DrillOutage(ctx, "acme")
 	keep(err)
+	drift, err := c.Drift(ctx, "acme")
+	keep(err)
+	accepted, err := c.AcceptShape(ctx, "acme")
+	keep(err)
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
 	if len(all) != 1 || !reflect.DeepEqual(all[0], someUpstream) || !reflect.DeepEqual(one, someUpstream) || !reflect.DeepEqual(fresh, someUpstream) {
 		t.Errorf("got %+v, %+v, %+v", all, one, fresh)
 	}
+	if !reflect.DeepEqual(drift, someDrift) || accepted.Changes != 2 {
+		t.Errorf("got %+v, %+v", drift, accepted)
+	}
 	if past.Head != "h" || past.Dropped != 3 || len(past.Entries) != 1 || past.Entries[0].KeyID != "k1" || pinned.KeyID != "k1" || outage.Survives != 22320 {
 		t.Errorf("got %+v, %+v, %+v", past, pinned, outage)
 	}
-	if want := []string{"upstreams", "upstream acme", "history of acme", "refresh acme", "pin acme k1 60", "outage of acme"}; !slices.Equal(p.operator.did, want) {
+	if want := []string{"upstreams", "upstream acme", "history of acme", "refresh acme", "pin acme k1 60", "outage of acme", "drift of acme", "accept acme"}; !slices.Equal(p.operator.did, want) {
 		t.Errorf("the operator was asked to %v", p.operator.did)
 	}
 	p.operator.fail = &operator.ActError{Text: "pin k9 of acme: no"}

@@ -26,7 +26,7 @@ type Host struct {
 
 // Upstreams are the subcommands of "upstreams".
 func (h Host) Upstreams() []*cobra.Command {
-	return []*cobra.Command{h.list(), h.show(), h.keys(), h.refresh(), h.pin(), h.rebind()}
+	return []*cobra.Command{h.list(), h.show(), h.keys(), h.refresh(), h.pin(), h.rebind(), h.drift()}
 }
 
 func (h Host) list() *cobra.Command {
