@@ -106,7 +106,7 @@ func (b *Broker) compile(c Config, p snapshot.Parts) (*snapshot.Snapshot, error)
 
 // parts are what a snapshot that serves stands on.
 func (b *Broker) parts(before *upstreams.Set) snapshot.Parts {
-	return snapshot.Parts{Keys: b.keys, Shapes: b.shapes, Spend: b.spend, Now: b.now, Revoked: late{b}, Before: before}
+	return snapshot.Parts{Keys: b.keys, Shapes: b.shapes, Breaker: b.record.BreakerChange, Spend: b.spend, Now: b.now, Revoked: late{b}, Before: before}
 }
 
 // fixed names the keys that differ, though state was opened with them.

@@ -37,6 +37,7 @@ const (
 	KindUpstreamClaims  Kind = "upstream_claims"  // the claims of an upstream's tokens changed their shape; the target is how
 	KindUpstreamAccept  Kind = "upstream_accept"  // the shape that they have now accepted by an operator
 	KindUpstreamAlarm   Kind = "upstream_alarm"   // what an operator must know of an upstream before tokens are refused
+	KindUpstreamBreaker Kind = "upstream_breaker" // an endpoint of an upstream is not asked any more, or asked again; the target is which
 	KindConfigReload    Kind = "config_reload"    // a new configuration applied, or refused and the one before kept
 )
 
@@ -49,7 +50,7 @@ const (
 	OutcomeDenied Outcome = "denied"
 	OutcomeError  Outcome = "error"
 
-	OutcomeRaised  Outcome = "raised" // of an alarm
+	OutcomeRaised  Outcome = "raised" // of an alarm; of a breaker: it opened
 	OutcomeCleared Outcome = "cleared"
 )
 
@@ -191,6 +192,8 @@ func (e *Event) Message() string {
 		return "claims of upstream changed"
 	case KindUpstreamAlarm:
 		return "upstream alarm"
+	case KindUpstreamBreaker:
+		return "breaker of upstream"
 	case KindConfigReload:
 		return "configuration reload"
 	default:

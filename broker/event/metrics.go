@@ -32,6 +32,7 @@ const (
 	namePanics             = "fedbroker_broker_panics_total"            // recovered panics
 	nameKeyFetchSeconds    = "fedbroker_upstream_key_fetch_seconds"     // upstream, outcome
 	nameUpstreamAlarm      = "fedbroker_upstream_alarm_bool"            // upstream, alarm; gauge
+	nameUpstreamBreaker    = "fedbroker_upstream_breaker_open_bool"     // upstream, endpoint: token, userinfo, introspection; gauge
 	nameKeyChanges         = "fedbroker_upstream_key_changes_total"     // upstream, change: added, removed, changed
 	nameReloads            = "fedbroker_config_reloads_total"           // outcome: done, error
 	nameUpstreamReady      = "fedbroker_upstream_ready_bool"            // upstream; gauge
@@ -65,6 +66,7 @@ type Metrics struct {
 	httpSeconds, keyFetch, journal, sweep     *prometheus.HistogramVec
 	panics, journalLost, decisionsLost, swept prometheus.Counter
 	upstreamReady, upstreamAlarm, partReady   *prometheus.GaugeVec
+	upstreamBreaker                           *prometheus.GaugeVec
 	keyChanges, claimChanges, reloads         *prometheus.CounterVec
 }
 
@@ -96,6 +98,7 @@ func NewMetrics() *Metrics {
 	m.swept = m.counter(nameEngineSwept, "Expired records freed.")
 	m.upstreamReady = m.gauges(nameUpstreamReady, "1 if tokens of the upstream can be verified now.", "upstream")
 	m.upstreamAlarm = m.gauges(nameUpstreamAlarm, "1 while an alarm about an upstream is raised.", "upstream", "alarm")
+	m.upstreamBreaker = m.gauges(nameUpstreamBreaker, "1 while an endpoint of an upstream is not asked, but by probes.", "upstream", "endpoint")
 	m.keyChanges = m.counters(nameKeyChanges, "Changes of upstreams' key sets.", "upstream", "change")
 	m.claimChanges = m.counters(nameClaimChanges, "Changes of the names and types of the claims in upstreams' tokens.", "upstream", "change")
 	m.reloads = m.counters(nameReloads, "Configurations applied at run time (done), or refused and the one before kept (error).", "outcome")
@@ -163,6 +166,8 @@ func (m *Metrics) Observe(e *Event) {
 		m.reloads.WithLabelValues(string(e.Outcome)).Inc()
 	case KindUpstreamAlarm:
 		m.upstreamAlarm.WithLabelValues(e.Upstream, e.Target.ID).Add(2*truth(e.Outcome == OutcomeRaised) - 1) // each is raised once and cleared once, by issuer
+	case KindUpstreamBreaker:
+		m.upstreamBreaker.WithLabelValues(e.Upstream, e.Target.ID).Set(truth(e.Outcome == OutcomeRaised))
 	case KindRevocation:
 		m.revocations.WithLabelValues(code).Inc()
 	default:

@@ -42,6 +42,7 @@ type Report = func(path, format string, args ...any)
 type Parts struct {
 	Keys    *keys.Cache
 	Shapes  *shape.Sentinel // nil: nobody watches the claims of tokens
+	Breaker func(upstreams.BreakerChange)
 	Spend   *revoke.Spender
 	Now     func() time.Time
 	Revoked clients.Revocations
@@ -62,7 +63,7 @@ func Compile(c settings.Config, p Parts, bad, warn Report) *Snapshot {
 		}
 	}
 	s.Upstreams = upstreams.NewSet(upstreams.Options{
-		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.Keys, Sources: p.Sources, Shapes: p.Shapes, DefaultLeeway: c.Leeway, Now: p.Now, Before: p.Before, Assertions: assertions, Clients: ids,
+		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.Keys, Sources: p.Sources, Shapes: p.Shapes, Breaker: p.Breaker, DefaultLeeway: c.Leeway, Now: p.Now, Before: p.Before, Assertions: assertions, Clients: ids,
 	}, bad)
 	known := s.compileChains(bad, warn)
 	s.Clients = clients.NewRegistry(s.clientOptions(p), bad, warn)
