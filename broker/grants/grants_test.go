@@ -6,10 +6,12 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/revoke"
 	"fedbroker/broker/rules"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/jose"
@@ -67,6 +69,28 @@ func TestExchange_Own(t *testing.T) {
 	}
 	if l := a.Lineage(); !slices.Equal(l.Tokens, []string{"own-1"}) || !slices.Equal(l.Kids, []string{"k1"}) || !slices.Equal(l.Clients, []string{"gateway"}) {
 		t.Errorf("lineage %+v", l)
+	}
+}
+
+// What a verified subject is refused for comes after its name: an auditor asks whose revoked token it was.
+func TestP26_RefusedSubjectIsSeenOnceItVerified(t *testing.T) {
+	for name, spoil := range map[string]func(*world){
+		"revoked":  func(w *world) { w.revokedErr = revoke.ErrRevoked },
+		"old":      func(w *world) { w.identity.Expires = noon.Add(time.Second) },
+		"bound":    func(w *world) { w.identity.Confirmed = strings.Repeat("k", 43) },
+		"an actor": func(w *world) { w.identity.HasActor = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := external(t)
+			spoil(w)
+			_, err := w.run()
+			if err == nil {
+				t.Fatal("want a refusal")
+			}
+			if w.seen.Upstream != "acme" || w.seen.Subject != "acme|alice" || w.seen.TokenID != "tok-ext" {
+				t.Errorf("%v: seen %+v", err, w.seen)
+			}
+		})
 	}
 }
 

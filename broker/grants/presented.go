@@ -124,7 +124,6 @@ func (a *attempt) verifyTokens(ctx context.Context) error {
 	if err := a.verify(ctx, &a.subject); err != nil {
 		return err
 	}
-	a.seen()
 	if err := a.lastsAndProves(&a.subject); err != nil {
 		return err
 	}
@@ -234,9 +233,12 @@ func (a *attempt) mapToken(p *presented) error {
 	return nil
 }
 
-// seen notes the verified subject for the journal.
-func (a *attempt) seen() {
-	s, of := &a.req.Seen, &a.subject.as
+// seen notes the verified subject for the journal, which names it whatever it is refused for from here on.
+func (a *attempt) seen(p *presented) {
+	if p.role == roleActor {
+		return
+	}
+	s, of := &a.req.Seen, &p.as
 	s.Upstream, s.Subject, s.TokenID, s.Tokens = of.Upstream, of.Sub, of.Facts.TokenID, a.kept
 }
 

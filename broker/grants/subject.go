@@ -72,6 +72,7 @@ func (a *attempt) identify(p *presented, id *upstreams.Identity) error {
 		ACR: id.ACR, AMR: id.AMR, JTI: id.JTI, Confirmed: id.Confirmed,
 		Facts: revoke.Facts{TokenID: id.TokenID, Subject: id.BrokerSubject, Upstream: id.Upstream},
 	}
+	a.seen(p)
 	if id.HasActor && id.Actors == nil || id.HasMayAct && id.MayAct == nil {
 		return invalid(oauth.ReasonActor, errors.New("act or may_act could not be read"))
 	}
@@ -114,6 +115,7 @@ func (a *attempt) openOwn(p *presented) error {
 		IssuedAt: own.IssuedAt, Expires: own.Expires, OriginExpires: own.OriginExpires, AuthTime: own.AuthTime,
 		ACR: own.ACR, AMR: own.AMR, JTI: own.JTI, Facts: own.Facts, Confirmed: own.Confirmed, Act: own.Act,
 	}
+	a.seen(p)
 	if own.HasMayAct { // none of ours has one
 		p.as.MayAct = &rules.MayAct{}
 	}
