@@ -93,7 +93,7 @@ func NewRegistry(o Options, bad, warn func(path, format string, args ...any)) *R
 		if err := r.register(c); err != nil {
 			at(bad)("jwks_uri", "%v", err)
 		}
-		if issuer := o.Issuers[c.workloadUpstream()]; issuer != "" {
+		if issuer := o.Issuers[c.workloadUpstream()]; s.Assertion != nil && issuer != "" {
 			r.addWorkload(c, issuer, at(bad))
 		}
 	}
