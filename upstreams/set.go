@@ -96,7 +96,8 @@ func NewSet(o Options, report func(path, format string, args ...any)) *Set {
 		path := spec.At("upstreams", i)
 		m := o.judged(written, func(key, format string, args ...any) { bad(path+"."+key, format, args...) })
 		if _, taken := s.byName[written.Name]; taken {
-			bad(path+".name", "want each name once, got %q again", written.Name)
+			first := slices.IndexFunc(o.Specs, func(u Spec) bool { return u.Name == written.Name })
+			bad(path+".name", "want each name once, got %q, which upstreams[%d] has, too", written.Name, first)
 			continue
 		}
 		s.members = append(s.members, m)

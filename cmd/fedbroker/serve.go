@@ -59,9 +59,7 @@ func (a *app) runServer(ctx context.Context) (err error) {
 		return err
 	}
 	log := a.logger(c)
-	for _, w := range c.Warnings {
-		log.Warn("configuration", slog.String("file", c.Name), slog.Int("line", w.Line), slog.String("path", w.Path), slog.String("text", w.Text))
-	}
+	c.LogWarnings(log)
 	if unserved := broker.Unserved(c.Config); len(unserved) > 0 {
 		log.Warn("configured, but served by nothing yet", slog.Any("keys", unserved))
 	}

@@ -5,11 +5,9 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,6 +72,7 @@ type Loaded struct {
 	Name     string    // of the file
 	Warnings []Problem // in the order of their lines
 	seal     []store.SealKey
+	source   source
 	files    map[string]string // that it names → a key that does
 }
 
@@ -89,60 +88,81 @@ type Options struct {
 	MayLack   bool                             // judge where secrets and certificates are not: a file that is not there is a warning
 }
 
-// Load reads and judges the file of that name. An *Error holds everything that is wrong with it; another error means that there is no file to
-// judge.
+// Load reads and judges the file of that name, with the fragments in the folder beside it. An *Error holds everything that is wrong with them;
+// another error means that there is no file to judge.
 func Load(name string, o Options) (*Loaded, error) {
-	file, err := os.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s here: name yours with --config FILE, or begin with examples/quickstart/fedbroker.yaml; `fedbroker demo` needs none", name)
-	}
+	s, err := gather(name)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, err
 	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, strict.MaxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
+	return judge(s, o)
+}
+
+// Read judges the text of a file, without fragments. Relative paths in it begin at folder; name is what errors call it. Beside an *Error the result
+// may hold warnings.
+func Read(name, folder string, text []byte, o Options) (*Loaded, error) {
+	return judge(source{name: name, folder: folder, texts: []Text{{Text: string(text)}}}, o)
+}
+
+// Judge judges texts as Load would if they were the files; see Loaded.Texts.
+func Judge(name string, texts []Text, o Options) (*Loaded, error) {
 	folder, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	return Read(name, folder, text, o)
+	return judge(source{name: name, folder: folder, texts: texts}, o)
 }
 
-// Read judges the text of a file. Relative paths in it begin at folder; name is what errors call it. Beside an *Error the result may hold warnings.
-func Read(name, folder string, text []byte, o Options) (*Loaded, error) {
-	root, syntax := strict.Parse(text)
+func judge(s source, o Options) (*Loaded, error) {
+	c := &Loaded{Name: s.name, source: s}
+	r, syntax := c.decode(s, o)
 	if syntax != nil {
-		return nil, &Error{File: name, Problems: []Problem{*syntax}}
+		return nil, &Error{File: s.name, Problems: []Problem{*syntax}}
 	}
-	c := &Loaded{Name: name}
-	from := strict.Options{Folder: folder, LookupEnv: o.LookupEnv, MayLack: o.MayLack}
-	r := strict.Decode(root, &c.File, from)
-	c.withDefaults(from)
+	c.withDefaults(strict.Options{Folder: s.folder})
 	c.judge(r)
-	c.Warnings, c.files = r.Warnings(), r.Files()
+	c.Warnings, c.files = r.Warnings(), r.files()
 	problems := r.Problems()
 	if len(problems) > 0 && o.MayLack { // told with the rest, so that all mistakes come at once
 		o.MayLack = false
-		return Read(name, folder, text, o)
+		return judge(s, o)
 	}
 	if len(problems) > 0 {
-		return c, &Error{File: name, Problems: problems}
+		return c, &Error{File: s.name, Problems: problems}
 	}
 	return c, nil
 }
 
-// Watched lists the files that the configuration is made of, itself first, but for seal keys: those are read at the start alone.
-func (c *Loaded) Watched() []string {
+// Texts are the files as they were written, the main one first, then the fragments by name.
+func (c *Loaded) Texts() []Text { return slices.Clone(c.source.texts) }
+
+// Files lists the files that make the configuration, the main one first.
+func (c *Loaded) Files() []string {
 	names := []string{c.Name}
+	for _, t := range c.source.texts[1:] {
+		names = append(names, c.source.beside(t.Name))
+	}
+	return names
+}
+
+// Watched lists what the configuration is made of: its files, the folder of fragments, whether there is one or not, and the files that they name, but for
+// seal keys: those are read at the start alone.
+func (c *Loaded) Watched() []string {
+	names := append(c.Files(), c.source.beside(Folder))
+	names = append(names, c.source.unread...)
 	for _, name := range slices.Sorted(maps.Keys(c.files)) {
 		if key := c.files[name]; key != "seal" && !strings.HasPrefix(key, "seal.") {
 			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// LogWarnings tells what is odd.
+func (c *Loaded) LogWarnings(log *slog.Logger) {
+	for _, w := range c.Warnings {
+		log.Warn("configuration", slog.String("file", cmp.Or(w.File, c.Name)), slog.Int("line", w.Line), slog.String("path", w.Path), slog.String("text", w.Text))
+	}
 }
 
 // withDefaults fills what the packages that own their specs can't: paths are relative to the file's folder.

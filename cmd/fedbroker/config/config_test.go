@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -183,6 +184,14 @@ func TestRead_FollowUpsAreNotReported(t *testing.T) {
 				t.Errorf("want 1 problem, got %d:\n%s", len(got), strings.Join(got, "\n"))
 			}
 		})
+	}
+}
+
+// An upstream without a name is nobody's whose client names no upstream.
+func TestRead_UpstreamWithoutANameIsToldAndNothingElse(t *testing.T) {
+	_, err := read(t, small+"upstreams: [{kind: jwt, issuer: https://a.example, audiences: [https://login.example.com]}]\nclients: [{id: a, secret: "+secret+", grant_types: [client_credentials], audiences: [x]}]\n", nil, nil)
+	if got := problems(t, err); len(got) == 0 || slices.ContainsFunc(got, func(line string) bool { return !strings.HasPrefix(line, "3: upstreams[0].name: ") }) {
+		t.Errorf("got %v", got)
 	}
 }
 

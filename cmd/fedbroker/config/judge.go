@@ -17,7 +17,7 @@ import (
 func engineKinds() []string { return []string{"bbolt", "memory"} }
 
 // judge reports what is wrong in meaning: each package judges its own specs, and the seal, the store and the log are judged here.
-func (c *Loaded) judge(r *strict.Report) {
+func (c *Loaded) judge(r *report) {
 	c.judgeSeal(r)
 	if !slices.Contains(engineKinds(), c.Store.Engine) {
 		r.Bad("store.engine", "want one of %s, got %q", strings.Join(engineKinds(), ", "), c.Store.Engine)
@@ -60,7 +60,7 @@ func (c *Loaded) Sealer() (*store.Sealer, error) {
 	return sealer, nil
 }
 
-func (c *Loaded) judgeSeal(r *strict.Report) {
+func (c *Loaded) judgeSeal(r *report) {
 	const how = "`fedbroker secret --seal` prints one"
 	if c.Seal == nil {
 		r.Bad("seal", "want key_file or keys, got nothing; %s", how)

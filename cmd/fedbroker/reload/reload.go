@@ -100,9 +100,7 @@ func (r *Reloader) apply(ctx context.Context, c *config.Loaded, err error) {
 	if r.o.Broker.Reload(ctx, c.Config) != nil {
 		return // told by the broker
 	}
-	for _, w := range c.Warnings {
-		r.o.Log.Warn("configuration", slog.String("file", c.Name), slog.Int("line", w.Line), slog.String("path", w.Path), slog.String("text", w.Text))
-	}
+	c.LogWarnings(r.o.Log)
 	r.current.Store(c)
 }
 

@@ -292,3 +292,100 @@ func TestReload_WhatChangedWhileTheBrokerStartedIsApplied(t *testing.T) {
 		newHouse(t, nil).want(0, 0, 0)
 	})
 }
+
+const (
+	fragment = `upstreams:
+  - {name: acme, kind: jwt, issuer: https://acme.example, jwks_file: acme.json, audiences: [https://login.example.com]}
+`
+	noKeys = `{"keys":[]}`
+)
+
+func (h *house) mkdir(name string) {
+	h.t.Helper()
+	if err := os.MkdirAll(filepath.Join(h.dir, name), 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func TestReload_FragmentsComeChangeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, nil)
+		h.mkdir("upstreams.d")
+		h.want(2*time.Second, 1, 0) // the folder
+		h.write("upstreams.d/acme.json", noKeys)
+		h.write("upstreams.d/acme.yaml", fragment)
+		h.want(2*time.Second, 2, 0)
+		if got := h.lastApplied().Upstreams; len(got) != 1 || got[0].Name != "acme" {
+			t.Fatalf("want the fragment's upstream, got %v", got)
+		}
+		h.write("upstreams.d/acme.yaml", strings.Replace(fragment, "kind: jwt,", "kind: jwt, display_name: Acme,", 1))
+		h.want(2*time.Second, 3, 0)
+		if got := h.lastApplied().Upstreams[0].DisplayName; got != "Acme" {
+			t.Errorf("want the changed fragment, got %q", got)
+		}
+		h.write("upstreams.d/acme.json", noKeys+"\n") // what a fragment names
+		h.want(2*time.Second, 4, 0)
+		if err := os.Remove(filepath.Join(h.dir, "upstreams.d", "acme.yaml")); err != nil {
+			t.Fatal(err)
+		}
+		h.want(2*time.Second, 5, 0)
+		if got := h.lastApplied().Upstreams; len(got) != 0 {
+			t.Errorf("want no upstream, got %v", got)
+		}
+	})
+}
+
+func TestReload_BadFragmentKeepsTheLastGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, nil)
+		h.mkdir("upstreams.d")
+		h.write("upstreams.d/acme.json", noKeys)
+		h.write("upstreams.d/acme.yaml", fragment)
+		h.want(2*time.Second, 1, 0)
+		good := h.anew.Current()
+		h.write("upstreams.d/globex.yaml", "upstreams: [")
+		h.want(2*time.Second, 1, 1)
+		if err := h.lastRefused(); !strings.Contains(err.Error(), "upstreams.d/globex.yaml:2: want YAML") {
+			t.Errorf("got %v", err)
+		}
+		h.write("upstreams.d/globex.yaml", strings.ReplaceAll(fragment, "acme.example", "globex.example"))
+		h.want(2*time.Second, 1, 2) // another acme
+		if h.anew.Current() != good {
+			t.Error("a refused configuration is in use")
+		}
+		h.write("upstreams.d/globex.yaml", strings.ReplaceAll(strings.ReplaceAll(fragment, "acme", "globex"), "globex.json", "acme.json"))
+		h.want(2*time.Second, 2, 2)
+	})
+}
+
+// The folder itself is a volume of Kubernetes: its files are links through ..data, which is renamed over, so that no link changes.
+func TestReload_SwappedVolumeOfFragmentsIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{t: t, dir: t.TempDir(), hangup: make(chan os.Signal)}
+		for name, content := range map[string]string{"fedbroker.yaml": text, "seal.key": seal, "batch.secret": "secret-number-one"} {
+			h.write(name, content)
+		}
+		for version, content := range map[string]string{"..v1": fragment, "..v2": strings.Replace(fragment, "kind: jwt,", "kind: jwt, display_name: Acme,", 1)} {
+			h.mkdir("upstreams.d/" + version)
+			h.write("upstreams.d/"+version+"/acme.yaml", content)
+			h.write("upstreams.d/"+version+"/acme.json", noKeys)
+		}
+		link := func(target, name string) {
+			if err := os.Symlink(target, filepath.Join(h.dir, "upstreams.d", name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		link("..v1", "..data")
+		link("..data/acme.yaml", "acme.yaml")
+		link("..data/acme.json", "acme.json")
+		h.run(nil)
+		link("..v2", "..data_tmp")
+		if err := os.Rename(filepath.Join(h.dir, "upstreams.d", "..data_tmp"), filepath.Join(h.dir, "upstreams.d", "..data")); err != nil {
+			t.Fatal(err)
+		}
+		h.want(2*time.Second, 1, 0)
+		if got := h.lastApplied().Upstreams; len(got) != 1 || got[0].DisplayName != "Acme" {
+			t.Errorf("want the second version's fragment, got %v", got)
+		}
+	})
+}

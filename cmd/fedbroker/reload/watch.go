@@ -3,14 +3,17 @@ package reload
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"time"
 )
 
 // Files are looked at, not subscribed to: a look follows every link, so that it sees a Kubernetes volume, whose links are swapped, an editor that
-// renames, and a network file system, none of which tells a watcher the same. It costs one stat a file and second.
+// renames, and a network file system, none of which tells a watcher the same. It costs one stat a file and second. A folder that is on the list counts
+// by the names in it.
 const (
 	lookEvery   = time.Second
 	deepEvery   = 10                     // looks; then contents count, too, for what changes neither time nor size
@@ -85,6 +88,12 @@ func sumOf(name string) (sum [sha256.Size]byte) {
 	}
 	defer file.Close()
 	h := sha256.New()
+	if names, err := file.Readdirnames(-1); err == nil { // a folder
+		slices.Sort(names)
+		fmt.Fprintf(h, "%q", names)
+		h.Sum(sum[:0])
+		return sum
+	}
 	if _, err := io.Copy(h, io.LimitReader(file, maxRead)); err == nil {
 		h.Sum(sum[:0])
 	}

@@ -20,13 +20,17 @@ import (
 // Pattern names the fixtures that stand beside a configuration.
 const Pattern = "*.test.yaml"
 
-// Beside are the fixtures that stand beside a configuration file.
+// Beside are the fixtures that stand beside a configuration file, and then those beside its fragments.
 func Beside(file string) ([]string, error) {
-	names, err := filepath.Glob(filepath.Join(filepath.Dir(file), Pattern))
-	if err != nil {
-		return nil, fmt.Errorf("fixtures of %s: %w", file, err)
+	var all []string
+	for _, folder := range []string{".", config.Folder} {
+		names, err := filepath.Glob(filepath.Join(filepath.Dir(file), folder, Pattern))
+		if err != nil {
+			return nil, fmt.Errorf("fixtures of %s: %w", file, err)
+		}
+		all = append(all, names...)
 	}
-	return names, nil
+	return all, nil
 }
 
 // UsageError says that a file can't be used. Cause is a *config.Error where it was read and is wrong.

@@ -3,6 +3,7 @@ package trial
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"fedbroker/broker"
 	"fedbroker/broker/explain"
@@ -15,6 +16,7 @@ import (
 type Verdict struct {
 	OK        bool             `json:"ok"`
 	File      string           `json:"file"`
+	Files     []string         `json:"files"` // that make the configuration: File, and the fragments beside it
 	Problems  []config.Problem `json:"problems"`
 	Warnings  []config.Problem `json:"warnings"`
 	Rules     []Rule           `json:"rules"`
@@ -51,9 +53,9 @@ func (r Rule) meaning() string {
 
 // Refused is the verdict on a file with problems; c is nil if nothing could be read of it.
 func Refused(problems *config.Error, c *config.Loaded) Verdict {
-	v := Verdict{File: problems.File, Problems: problems.Problems, Warnings: []config.Problem{}, Rules: []Rule{}, Unserved: []string{}}
+	v := Verdict{File: problems.File, Files: []string{problems.File}, Problems: problems.Problems, Warnings: []config.Problem{}, Rules: []Rule{}, Unserved: []string{}}
 	if c != nil {
-		v.Warnings = append(v.Warnings, c.Warnings...)
+		v.Files, v.Warnings = c.Files(), append(v.Warnings, c.Warnings...)
 	}
 	return v
 }
@@ -61,7 +63,7 @@ func Refused(problems *config.Error, c *config.Loaded) Verdict {
 // Good is the verdict on a configuration without any, and its effective form as a file has it.
 func Good(c *config.Loaded) (v Verdict, effective []byte, err error) {
 	v = Verdict{
-		OK: true, File: c.Name, Problems: []config.Problem{}, Warnings: append([]config.Problem{}, c.Warnings...), Rules: []Rule{},
+		OK: true, File: c.Name, Files: c.Files(), Problems: []config.Problem{}, Warnings: append([]config.Problem{}, c.Warnings...), Rules: []Rule{},
 		Unserved: append([]string{}, broker.Unserved(c.Config)...),
 	}
 	for _, r := range c.Exchange {
@@ -74,6 +76,9 @@ func Good(c *config.Loaded) (v Verdict, effective []byte, err error) {
 // Print writes the verdict for people.
 func (v Verdict) Print(w io.Writer, effective []byte) {
 	fmt.Fprintf(w, "# effective configuration, secrets redacted\n%s\n", effective)
+	if len(v.Files) > 1 {
+		fmt.Fprintf(w, "files:\n  %s\n", strings.Join(v.Files, "\n  "))
+	}
 	if len(v.Rules) > 0 {
 		fmt.Fprintln(w, "rules:")
 	}

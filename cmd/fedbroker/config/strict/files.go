@@ -91,9 +91,12 @@ func (f files) unread(r *Report, path, name string, err error) {
 }
 
 // reason is an error of the file system that names the file once.
-func reason(err error, name string) error {
+func reason(err error, name string) error { return fmt.Errorf("%s: %w", name, Reason(err)) }
+
+// Reason is an error of the file system without the file's name.
+func Reason(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
+		return pe.Err
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	return err
 }

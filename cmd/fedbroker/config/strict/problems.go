@@ -10,6 +10,7 @@ import (
 
 // Problem is one thing that is wrong, or odd, with a configuration file.
 type Problem struct {
+	File   string `json:"file,omitempty"` // "": the file that the others of the same list are about
 	Line   int    `json:"line,omitempty"` // in the file, from 1; 0: the file as a whole
 	Column int    `json:"-"`
 	Path   string `json:"path,omitempty"` // such as upstreams[2].leeway; "" with a syntax error
@@ -38,9 +39,9 @@ func (e *Error) Error() string { return Render(e.File, e.Problems) }
 func Render(file string, problems []Problem) string {
 	lines := make([]string, len(problems))
 	for i, p := range problems {
-		at := file
+		at := cmp.Or(p.File, file)
 		if p.Line > 0 {
-			at = fmt.Sprintf("%s:%d", file, p.Line)
+			at = fmt.Sprintf("%s:%d", at, p.Line)
 		}
 		lines[i] = at + ": " + p.String()
 	}
