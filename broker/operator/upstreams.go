@@ -39,6 +39,14 @@ type Upstream struct {
 	Warning     string        `json:"warning,omitempty"`    // class of what is wrong with the discovery document
 	Alarms      []keys.Alarm  `json:"alarms,omitempty"`
 	Issuers     []MetIssuer   `json:"issuers,omitempty"` // of a pattern, that were met
+	Breakers    []Breaker     `json:"breakers,omitempty"`
+}
+
+// Breaker stands before one endpoint of an upstream.
+type Breaker struct {
+	Endpoint string    `json:"endpoint"`       // token, userinfo, introspection
+	State    string    `json:"state"`          // closed, open, half_open
+	Until    time.Time `json:"until,omitzero"` // of an open one: nobody asks the endpoint before
 }
 
 // UpstreamKey is one public key of an upstream.
@@ -84,7 +92,7 @@ func (o *Operator) Upstreams(ctx context.Context) ([]Upstream, error) {
 	issuers := o.o.Issuers()
 	all := make([]Upstream, 0, len(issuers))
 	for _, name := range slices.Sorted(maps.Keys(issuers)) {
-		u, err := o.Upstream(ctx, name)
+		u, err := o.upstream(ctx, name, issuers[name])
 		if err != nil {
 			return nil, err
 		}
@@ -99,8 +107,15 @@ func (o *Operator) Upstream(ctx context.Context, name string) (Upstream, error) 
 	if !known {
 		return Upstream{}, noUpstream(name)
 	}
+	return o.upstream(ctx, name, issuer)
+}
+
+func (o *Operator) upstream(ctx context.Context, name, issuer string) (Upstream, error) {
 	info, _ := o.o.Upstreams().Info(name)
 	u := Upstream{Name: name, Kind: info.Kind, Issuer: issuer, State: StateKeyless, Keys: []UpstreamKey{}}
+	for _, b := range o.o.Upstreams().Breakers(name) {
+		u.Breakers = append(u.Breakers, Breaker{Endpoint: string(b.Endpoint), State: string(b.State), Until: b.Until})
+	}
 	if met, many := o.o.Upstreams().Met(name); many {
 		var err error
 		u.State = StateByIssuer

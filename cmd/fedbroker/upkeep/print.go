@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"fedbroker/broker/operator"
+	"fedbroker/upstreams/breaker"
 	"fedbroker/upstreams/keys"
 )
 
 func printList(w io.Writer, all []operator.Upstream) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tKIND\tSTATE\tKEYS\tCONFIRMED\tSERVES UNTIL\tNEXT FETCH\tLAST ERROR\tALARMS")
+	fmt.Fprintln(table, "NAME\tKIND\tSTATE\tKEYS\tCONFIRMED\tSERVES UNTIL\tNEXT FETCH\tLAST ERROR\tALARMS\tNOT ASKED")
 	for _, u := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", u.Name, u.Kind, u.State, len(u.Keys), moment(u.Confirmed), moment(u.ServesUntil),
-			moment(u.NextFetch), or(u.LastError), or(alarms(u.Alarms)))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", u.Name, u.Kind, u.State, len(u.Keys), moment(u.Confirmed), moment(u.ServesUntil),
+			moment(u.NextFetch), or(u.LastError), or(alarms(u.Alarms)), or(strings.Join(notAsked(u.Breakers), ", ")))
 	}
 	table.Flush()
 }
@@ -29,6 +30,7 @@ func printUpstream(w io.Writer, u operator.Upstream) {
 	line("kind", u.Kind)
 	line("issuer", u.Issuer)
 	line("state", u.State)
+	line("endpoints not asked", or(strings.Join(notAsked(u.Breakers), ", ")))
 	if u.State == operator.StateKeyless {
 		line("keys", "none: kind "+u.Kind+" publishes no key set")
 		table.Flush()
@@ -55,6 +57,19 @@ func printUpstream(w io.Writer, u operator.Upstream) {
 		fmt.Fprintln(w)
 		printKeys(w, u.Keys)
 	}
+}
+
+// notAsked are the endpoints that a breaker holds back, and until when.
+func notAsked(all []operator.Breaker) (held []string) {
+	for _, b := range all {
+		switch breaker.State(b.State) {
+		case breaker.Open:
+			held = append(held, b.Endpoint+" until "+moment(b.Until))
+		case breaker.HalfOpen:
+			held = append(held, b.Endpoint+" but by a probe")
+		}
+	}
+	return held
 }
 
 func printKeys(w io.Writer, all []operator.UpstreamKey) {

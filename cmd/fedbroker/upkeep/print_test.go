@@ -3,6 +3,7 @@ package upkeep
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"fedbroker/broker/operator"
 )
@@ -25,5 +26,19 @@ func TestUpstreamWithoutKeysIsShownWithoutThem(t *testing.T) {
 	}
 	if strings.Contains(shown.String(), "max_stale") {
 		t.Errorf("got\n%s", shown.String())
+	}
+}
+
+func TestUpstreamIsShownWithTheEndpointsThatNobodyAsks(t *testing.T) {
+	var listed, shown strings.Builder
+	u := operator.Upstream{Name: "acme", Kind: "oidc", State: "ok", Breakers: []operator.Breaker{
+		{Endpoint: "token", State: "open", Until: time.Unix(1_800_000_000, 0)}, {Endpoint: "userinfo", State: "closed"}, {Endpoint: "introspection", State: "half_open"},
+	}}
+	printList(&listed, []operator.Upstream{u})
+	printUpstream(&shown, u)
+	for _, text := range []string{listed.String(), shown.String()} {
+		if !strings.Contains(text, "token until 2027-01-15") || !strings.Contains(text, "introspection but by a probe") || strings.Contains(text, "userinfo") {
+			t.Errorf("got\n%s", text)
+		}
 	}
 }
