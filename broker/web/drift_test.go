@@ -107,7 +107,14 @@ func TestClaimShape_AListThatBecomesAStringIsAnEventAMetricAndNamesTheRule(t *te
 	if a, err := h.broker.Operator().AcceptShape(t.Context(), "acme"); err != nil || a.Changes != 1 {
 		t.Fatalf("%+v, %v", a, err)
 	}
+	if err := h.broker.Reload(t.Context(), h.config); err != nil {
+		t.Fatal(err)
+	}
+	before := h.shapeOf("acme").Tokens
 	h.exchanging(2, asText)
+	if s := h.shapeOf("acme"); s.Tokens < before+2 {
+		t.Errorf("a reload forgot what was learnt: %+v", s)
+	}
 	if s := h.shapeOf("acme"); len(s.Changes) != 0 {
 		t.Errorf("accepted, and yet %+v", s.Changes)
 	}
