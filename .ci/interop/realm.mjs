@@ -34,6 +34,28 @@ export class Realm {
     })
   }
 
+  // allowSAML makes a broker known as a SAML service provider that signs its requests, and returns the realm's signing certificate.
+  async allowSAML({ entityID, acs, certificate }) {
+    const attribute = (property, name) => ({
+      name, protocol: 'saml', protocolMapper: 'saml-user-property-mapper', config: { 'user.attribute': property, 'attribute.name': name, 'attribute.nameformat': 'Basic' },
+    })
+    await this.#call('POST', `/${realm}/clients`, {
+      clientId: entityID, protocol: 'saml', enabled: true, redirectUris: [acs], protocolMappers: [attribute('firstName', 'given_name'), attribute('email', 'email')],
+      attributes: {
+        'saml.assertion.signature': 'true', 'saml.server.signature': 'false', 'saml.client.signature': 'true', 'saml.signing.certificate': certificate,
+        'saml.signature.algorithm': 'RSA_SHA256', saml_name_id_format: 'persistent', 'saml.force.post.binding': 'true', 'saml.authnstatement': 'true',
+        saml_assertion_consumer_url_post: acs,
+      },
+    })
+    const { keys } = await (await this.#call('GET', `/${realm}/keys`)).json()
+    return keys.find(({ use, algorithm, status }) => use === 'SIG' && algorithm === 'RS256' && status === 'ACTIVE').certificate
+  }
+
+  // pass goes on from a page of Keycloak that only carries an answer on.
+  pass(browser, page) {
+    return browser.walk(page, [this.#url], {})
+  }
+
   // owns tells whether a page is Keycloak's login page.
   owns(page) {
     return page.url.origin === this.#url
