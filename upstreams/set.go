@@ -321,13 +321,22 @@ func (s *Set) Names() []string {
 	return names
 }
 
+// asks is the part of the spec by which the upstream is asked, or its whole: issuers of a pattern that were met are too dear to be forgotten for less.
+func (m *member) asks() Spec {
+	s := m.spec
+	if !m.ManyIssuers() {
+		return s
+	}
+	return Spec{IssuerPattern: s.IssuerPattern, Issuers: s.Issuers, CAFile: s.CAFile, AllowPrivate: s.AllowPrivate, MaxStale: s.MaxStale}
+}
+
 // carryOver takes what the upstream held before, if nothing about it has changed: its keys, its discovery, its connections.
 func (m *member) carryOver(before *Set) bool {
 	if before == nil || before.byName[m.Upstream] == nil {
 		return false
 	}
 	was := before.byName[m.Upstream]
-	if was.clients == nil || !reflect.DeepEqual(was.spec, m.spec) {
+	if was.clients == nil || !reflect.DeepEqual(was.asks(), m.asks()) {
 		return false
 	}
 	m.held = was.held
