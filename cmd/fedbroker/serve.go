@@ -17,6 +17,7 @@ import (
 	"fedbroker/broker/web/admin"
 	"fedbroker/cmd/fedbroker/config"
 	"fedbroker/cmd/fedbroker/reload"
+	"fedbroker/upstreams"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -88,6 +89,7 @@ func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, anew *reloa
 	defer signal.Stop(hangup)
 	operators, err := admin.New(admin.Options{
 		Spec: c.Admin, Broker: b, Logger: log, Explain: newExplainer(anew.Current, b.Judge, b.Decisions()),
+		Token: func() upstreams.Secret { return anew.Current().Admin.Token },
 	})
 	if errors.Is(err, admin.ErrSocketInUse) {
 		return fmt.Errorf("admin socket %s: another server answers on it", c.Admin.Socket)

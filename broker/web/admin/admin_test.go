@@ -323,6 +323,7 @@ func pki(t *testing.T, dir string) (server web.TLSSpec, ca string, pool *x509.Ce
 	server = web.TLSSpec{CertFile: write("server.crt", "CERTIFICATE", pair.Certificate[0]), KeyFile: write("server.key", "PRIVATE KEY", private)}
 	pool = x509.NewCertPool()
 	pool.AddCert(authority)
+	write("theirs.crt", "CERTIFICATE", strange.Raw)
 	return server, write("ca.crt", "CERTIFICATE", authority.Raw), pool, issue(authority, key), issue(strange, strangeKey)
 }
 

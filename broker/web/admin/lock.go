@@ -8,24 +8,22 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"fedbroker/upstreams"
 )
 
 // lock is P47: what is neither health nor metrics is for who comes by the unix socket, whose file only the owner may open, or
 // shows a certificate of the operators' CA, or bears the operators' token. With neither configured nobody comes in by TCP.
 type lock struct {
-	hosts  []string // lower case
-	token  [sha256.Size]byte
-	bearer bool // token is set
-	mutual bool // certificates are asked for
+	hosts []string                // lower case
+	token func() upstreams.Secret // of now; "": there is none
+	cas   *authorities            // nil: certificates are not asked for
 }
 
-func newLock(s Spec) lock {
-	l := lock{mutual: s.ClientCAFile != ""}
+func newLock(s Spec, token func() upstreams.Secret, cas *authorities) lock {
+	l := lock{token: token, cas: cas}
 	for _, h := range s.Hosts {
 		l.hosts = append(l.hosts, strings.ToLower(h))
-	}
-	if token := s.Token.Reveal(); token != "" {
-		l.token, l.bearer = sha256.Sum256([]byte(token)), true
 	}
 	return l
 }
@@ -38,7 +36,7 @@ func (l lock) admit(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusForbidden, "host_not_allowed")
 		case l.certified(r) || l.bears(r):
 			next.ServeHTTP(w, r)
-		case l.bearer:
+		case l.token() != "":
 			w.Header().Set("WWW-Authenticate", `Bearer realm="fedbroker admin"`)
 			writeProblem(w, http.StatusUnauthorized, "unauthenticated")
 		default:
@@ -55,18 +53,19 @@ func (l lock) knowsHost(hostport string) bool {
 	return slices.Contains(l.hosts, strings.ToLower(host))
 }
 
+// certified judges the certificate anew for each request: a connection may be older than the CA's withdrawal.
 func (l lock) certified(r *http.Request) bool {
-	return l.mutual && r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	return l.cas != nil && r.TLS != nil && l.cas.vouch(r.TLS.PeerCertificates)
 }
 
 func (l lock) bears(r *http.Request) bool {
-	headers := r.Header["Authorization"]
-	if !l.bearer || len(headers) != 1 {
+	headers, wanted := r.Header["Authorization"], l.token().Reveal()
+	if wanted == "" || len(headers) != 1 {
 		return false
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
-	sum := sha256.Sum256([]byte(token))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], l.token[:]) == 1
+	want, got := sha256.Sum256([]byte(wanted)), sha256.Sum256([]byte(token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
 // jsonOnly refuses a body of any other type: no page can send JSON to another origin without asking it first, and it will not be

@@ -4,8 +4,6 @@ package admin
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +16,7 @@ import (
 
 	"fedbroker/broker"
 	"fedbroker/broker/web"
+	"fedbroker/upstreams"
 )
 
 // Options configure the admin plane. Broker is required.
@@ -28,6 +27,9 @@ type Options struct {
 	Listener net.Listener     // instead of one at Spec.Listen; closed by the server
 	Now      func() time.Time // [time.Now]
 	Explain  Explainer        // nil: nothing is explained here
+
+	// Token is the operators' token of now, "" for none; it is asked for each request, so that a rotated one counts at once. [that of Spec]
+	Token func() upstreams.Secret
 }
 
 // Server is the admin plane: a socket, a listener, either or both.
@@ -73,13 +75,15 @@ func (s *Server) open(o Options) error {
 		o.Now = time.Now
 	}
 	spec := o.Spec.WithDefaults()
-	s.unix, s.tcp = s.newHTTP(s.api()), s.newHTTP(newLock(spec).admit(s.api()))
-	var err error
-	if spec.TLS != nil {
-		if s.tcp.TLSConfig, err = newTLS(spec, s.log, o.Now); err != nil {
-			return fmt.Errorf("admin: %w", err)
-		}
+	if o.Token == nil {
+		o.Token = func() upstreams.Secret { return spec.Token }
 	}
+	config, cas, err := newTLS(spec, s.log, o.Now)
+	if err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	s.unix, s.tcp = s.newHTTP(s.api()), s.newHTTP(newLock(spec, o.Token, cas).admit(s.api()))
+	s.tcp.TLSConfig = config
 	if s.listener = o.Listener; s.listener == nil && spec.Listen != "" {
 		if s.listener, err = net.Listen("tcp", spec.Listen); err != nil {
 			return fmt.Errorf("admin: %w", err)
@@ -116,23 +120,6 @@ func (s *Server) unlocked(api http.Handler) http.Handler {
 	mux.Handle("GET /metrics", s.metrics)
 	mux.Handle("/", api)
 	return mux
-}
-
-// newTLS asks for a certificate without insisting, since health and metrics need none.
-func newTLS(spec Spec, log *slog.Logger, now func() time.Time) (*tls.Config, error) {
-	config, err := web.NewTLS(*spec.TLS, log, now)
-	if err != nil || spec.ClientCAFile == "" {
-		return config, err
-	}
-	pem, err := os.ReadFile(spec.ClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("client CA: %w", err)
-	}
-	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("client CA: %s holds no certificate", spec.ClientCAFile)
-	}
-	return config, nil
 }
 
 // Addr is where the listener is, nil without one.

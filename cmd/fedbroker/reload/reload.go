@@ -107,9 +107,11 @@ func (r *Reloader) apply(ctx context.Context, c *config.Loaded, err error) {
 // errFixed is what a key can't do that was read when the process started.
 var errFixed = errors.New("want what it was at the start, got another value; it takes a restart")
 
-// fixed refuses other values of what is opened once: listeners, the store, the journal, the keys that seal, the log.
+// fixed refuses other values of what is opened once: listeners, the store, the journal, the keys that seal, the log. The operators' token is asked for each
+// request.
 func fixed(was, is config.File) error {
 	var keys []string
+	was.Admin.Token, is.Admin.Token = "", ""
 	for _, k := range []struct {
 		name    string
 		was, is any

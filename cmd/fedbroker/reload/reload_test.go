@@ -237,6 +237,19 @@ func TestReload_WhatIsOpenedOnceTakesARestart(t *testing.T) {
 	}
 }
 
+func TestReload_RotatedOperatorsTokenIsApplied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(h *house) { h.write("admin.token", "the-operators-first-token") })
+		h.write("fedbroker.yaml", text+"admin: {token_file: admin.token}\n")
+		h.want(2*time.Second, 1, 0)
+		h.write("admin.token", "the-operators-second-token")
+		h.want(2*time.Second, 2, 0)
+		if got := h.anew.Current().Admin.Token.Reveal(); got != "the-operators-second-token" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 func TestReload_HangupReadsAnewWithoutAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, nil)
