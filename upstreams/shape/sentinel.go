@@ -16,6 +16,8 @@ const (
 	// lookEvery is how often one of a sort of tokens is looked at once their shape is learnt: far more often than anyone acts on what is found,
 	// and far too seldom to cost the path of the tokens anything.
 	lookEvery = 100 * time.Millisecond
+	// loadEvery is how often an engine that fails is asked for what was kept.
+	loadEvery = time.Second
 	// saveEvery is how much of what was learnt a crash may lose. Claims that changed are told of at once, whatever is saved.
 	saveEvery = 5 * time.Minute
 	// tellEvery is how often one kind of change at one upstream is worth an event: whoever can choose the claims of his tokens must not fill the journal.
@@ -87,7 +89,7 @@ func (s *Sentinel) Observe(upstream string, source Source, c jose.Claims) {
 	if s == nil {
 		return
 	}
-	if w, now := s.watch(upstream, source), s.o.Now(); now.UnixNano() >= w.due.Load() {
+	if w, now := s.watch(upstream, source), s.o.Now(); w.isDue(now) {
 		s.look(w, c, now)
 	}
 }
@@ -97,9 +99,15 @@ func (s *Sentinel) ObserveMap(upstream string, source Source, claims map[string]
 	if s == nil {
 		return
 	}
-	if w, now := s.watch(upstream, source), s.o.Now(); now.UnixNano() >= w.due.Load() {
+	if w, now := s.watch(upstream, source), s.o.Now(); w.isDue(now) {
 		s.look(w, Map(claims), now)
 	}
+}
+
+// isDue tells whether a token is to be looked at. What is further off than it can be was set by a clock that has been put back since.
+func (w *watch) isDue(now time.Time) bool {
+	wait := w.due.Load() - now.UnixNano()
+	return wait <= 0 || wait > int64(loadEvery)
 }
 
 func (s *Sentinel) look(w *watch, c Claims, now time.Time) {
@@ -112,7 +120,7 @@ func (s *Sentinel) look(w *watch, c Claims, now time.Time) {
 		s.queue(w)
 		return
 	case !w.shape.Learnt.IsZero():
-		if now.UnixNano() < w.due.Load() {
+		if !w.isDue(now) {
 			return // another was quicker
 		}
 		w.due.Store(now.Add(lookEvery).UnixNano())
@@ -208,7 +216,7 @@ func (s *Sentinel) load(ctx context.Context, w *watch) error {
 	if s.o.Store != nil {
 		found, err := s.o.Store.Load(ctx, w.upstream, w.source)
 		if err != nil {
-			w.due.Store(s.o.Now().Add(time.Second).UnixNano())
+			w.due.Store(s.o.Now().Add(loadEvery).UnixNano())
 			return err
 		}
 		if found != nil && found.fit() {

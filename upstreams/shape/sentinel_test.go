@@ -226,6 +226,19 @@ func TestSentinel_LooksAtAFewOfManyTokens(t *testing.T) {
 	})
 }
 
+func TestSentinel_AClockThatIsPutBackStopsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPost(t, &kept{shapes: map[watched]Shape{}})
+		p.come(Learn+2, "acme", "exchange", `{"a":1}`)
+		was := p.tokens("acme")
+		p.o.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+		p.come(1, "acme", "exchange", `{"a":1}`)
+		if got := p.tokens("acme"); got != was+1 {
+			t.Errorf("looked at %d more", got-was)
+		}
+	})
+}
+
 func TestSentinel_KeepsWhatItLearntOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &kept{shapes: map[watched]Shape{}}

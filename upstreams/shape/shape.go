@@ -18,12 +18,13 @@ const (
 	// Absent is how many tokens in a row have to lack a claim that usually comes before it has vanished.
 	Absent = 50
 
-	maxNames   = 128 // of one shape, all told
-	maxStars   = 8   // of these kept for names that are not kept by themselves
-	maxMembers = 16  // of one object; one that has more is a map, whose names say nothing of its shape
-	maxName    = 64  // bytes
-	maxDepth   = 3   // levels: /resource_access/wiki/roles
-	fewest     = 4   // members of an object that can be told to be a map by how seldom each comes
+	maxNames   = 128          // of one shape, all told
+	maxStars   = 8            // of these kept for names that are not kept by themselves
+	maxMembers = 16           // of one object; one that has more is a map, whose names say nothing of its shape
+	maxName    = 64           // bytes
+	maxDepth   = 3            // levels: /resource_access/wiki/roles
+	maxLooked  = 4 * maxNames // names that are looked at in one token
+	fewest     = 4            // members of an object that can be told to be a map by how seldom each comes
 	window     = 1 << 10
 	star       = "*" // stands for all members of an object that are not kept by name
 )
@@ -43,6 +44,7 @@ type Shape struct {
 	Names  map[string]*Name `json:"names"`           // by JSON pointer (RFC 6901); "/*" and "/map/*" stand for what has no name of its own
 
 	now     time.Time
+	looked  int               // names of the token so far
 	path    []byte            // of the claim that is looked at
 	ends    [maxDepth + 1]int // of the path, by level
 	above   [maxDepth]*Name   // the claims that it is a member of, by level
@@ -107,7 +109,7 @@ func (s *Shape) begin(now time.Time) {
 	if s.Since.IsZero() {
 		s.Since = s.now
 	}
-	s.Last = s.now
+	s.Last, s.looked = s.now, 0
 	s.Tokens++
 }
 
@@ -126,6 +128,9 @@ func (s *Shape) adopt() {
 
 // claim takes in one claim, or one member of the last one on the level above.
 func (s *Shape) claim(level int, name []byte, t jose.Types) {
+	if s.looked++; s.looked > maxLooked {
+		return
+	}
 	var parent *Name
 	if level > 1 {
 		if parent = s.above[level-1]; parent == nil {
@@ -162,8 +167,11 @@ func (s *Shape) hide(level int) {
 func (s *Shape) unknown(level int, parent *Name, t jose.Types) *Name {
 	beside := s.ends[level-1] + 1 // where its name begins in the path
 	others := string(s.path[:beside]) + star
-	members := s.members(parent)
-	folded := level > 1 && members == 1 && s.Names[others] != nil
+	members := 0
+	if level > 1 {
+		members = s.members(parent)
+	}
+	folded := members == 1 && s.Names[others] != nil
 	if own := string(s.path); own != others && !folded {
 		if len(s.Names) < maxNames-maxStars && (level == 1 || members < maxMembers) {
 			return s.add(own, parent, t, true)

@@ -176,6 +176,25 @@ func TestLook_NamesThatCouldBePeoplesAreNotKept(t *testing.T) {
 	}
 }
 
+func TestLook_OneTokenOfManyNamesIsLookedAtInPart(t *testing.T) {
+	names := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"n%d":{"a":1}`, i)
+		}
+		return `{"sub":"a"` + b.String() + `}`
+	}
+	s := newStream(t)
+	s.come(1, names(maxNames))
+	if s.looked != 1+2*maxNames || len(s.Names) > maxNames || s.Names["/*"] == nil {
+		t.Errorf("looked at %d, kept %d", s.looked, len(s.Names))
+	}
+	s.come(1, names(10*maxNames))
+	if len(s.Names) > maxNames || s.Names["/sub"].Seen != 2 {
+		t.Errorf("kept %d", len(s.Names))
+	}
+}
+
 func TestAccept_MakesWhatComesNowTheBaseline(t *testing.T) {
 	s := newStream(t)
 	s.come(Learn/2, person)
