@@ -53,7 +53,7 @@ func TestAilmentsOfTheWire(t *testing.T) {
 		"keys by http":            {func(c *clinic) { c.MoveJWKS("http://idp.example/keys") }, "endpoint.url", "jwks_uri"},
 		"no CA file":              {func(c *clinic) { c.o.CAFile = "/nonexistent/ca.pem" }, "fetch.ca", "ca.pem"},
 		"empty set":               {func(c *clinic) { c.EmptySet(true) }, "keys.usable", "0 keys"},
-		"clock ahead":             {func(c *clinic) { c.o.Now = shifted(-10 * time.Minute) }, "clock.skew", "ahead of ours, by 10m0"},
+		"clock ahead":             {func(c *clinic) { c.o.Now = shifted(-10 * time.Minute) }, "clock.skew", "ahead of ours, by "},
 		"clock behind":            {func(c *clinic) { c.o.Now = shifted(10 * time.Minute) }, "clock.skew", "behind ours, by "},
 	} {
 		t.Run(name, func(t *testing.T) {
