@@ -97,7 +97,7 @@ func NewMetrics() *Metrics {
 	m.decisionsLost = m.counter(nameDecisionsLost, "Decisions that were not kept to be explained later, because there were too many.")
 	m.swept = m.counter(nameEngineSwept, "Expired records freed.")
 	m.upstreamReady = m.gauges(nameUpstreamReady, "1 if tokens of the upstream can be verified now.", "upstream")
-	m.upstreamAlarm = m.gauges(nameUpstreamAlarm, "1 while an alarm about an upstream is raised.", "upstream", "alarm")
+	m.upstreamAlarm = m.gauges(nameUpstreamAlarm, "1 while an alarm about an upstream is raised; of one with many issuers, how many of them raise it.", "upstream", "alarm")
 	m.upstreamBreaker = m.gauges(nameUpstreamBreaker, "1 while an endpoint of an upstream is not asked, but by probes.", "upstream", "endpoint")
 	m.keyChanges = m.counters(nameKeyChanges, "Changes of upstreams' key sets.", "upstream", "change")
 	m.claimChanges = m.counters(nameClaimChanges, "Changes of the names and types of the claims in upstreams' tokens.", "upstream", "change")
