@@ -117,10 +117,11 @@ func parseDocument(issuer string, body []byte) (Document, error) {
 
 // SameEndpoint says whether two URLs are one endpoint: equal, or different only in what no server can tell apart.
 func SameEndpoint(a, b string) bool {
-	return a != "" && normal(a) == normal(b)
+	return a != "" && NormalEndpoint(a) == NormalEndpoint(b)
 }
 
-func normal(endpoint string) string {
+// NormalEndpoint is the one way to write an endpoint's URL that SameEndpoint goes by.
+func NormalEndpoint(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return endpoint
