@@ -163,6 +163,11 @@ func (l interactive) Finish(ctx context.Context, a Attempt, response url.Values)
 		return Identity{}, l.LoginError(err)
 	}
 	id, err := l.identity(ctx, a, tokens)
+	if err == nil && l.spec.Refresh {
+		if id.Renewal = spec.Secret(tokens.Refresh); id.Renewal == "" {
+			err = l.Refuse(ReasonNonsense, errNoRenewal)
+		}
+	}
 	if err != nil || doc.UserInfoEndpoint == "" {
 		return id, err
 	}
@@ -178,15 +183,19 @@ func (l interactive) Finish(ctx context.Context, a Attempt, response url.Values)
 // identity is what the ID token says. It is verified at the time at which it is here, which a slow upstream may make much later than the
 // attempt's.
 func (l interactive) identity(ctx context.Context, a Attempt, tokens rp.Tokens) (Identity, error) {
-	token, err := jose.Parse(tokens.ID)
-	if err != nil {
-		return Identity{}, l.Refuse(ReasonNonsense, fmt.Errorf("ID token: %w", err))
-	}
 	now := l.Now()
 	if a.Now.After(now) {
 		now = a.Now
 	}
-	id, err := l.Verify(ctx, token, Want{Purpose: PurposeLogin, Nonce: a.Nonce, Now: now})
+	return l.idToken(ctx, tokens, Want{Purpose: PurposeLogin, Nonce: a.Nonce, Now: now})
+}
+
+func (l interactive) idToken(ctx context.Context, tokens rp.Tokens, want Want) (Identity, error) {
+	token, err := jose.Parse(tokens.ID)
+	if err != nil {
+		return Identity{}, l.Refuse(ReasonNonsense, fmt.Errorf("ID token: %w", err))
+	}
+	id, err := l.Verify(ctx, token, want)
 	if err != nil {
 		return Identity{}, err
 	}

@@ -38,6 +38,7 @@ type (
 const (
 	PurposeExchange = verify.PurposeExchange
 	PurposeLogin    = verify.PurposeLogin
+	PurposeRefresh  = verify.PurposeRefresh
 	PurposeActor    = verify.PurposeActor
 	PurposeClient   = verify.PurposeClient
 	PurposeGrant    = verify.PurposeGrant

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -30,8 +31,11 @@ const (
 	mediaJSON  = "application/json"
 )
 
-// Tokens are what a code was redeemed for, unjudged.
-type Tokens struct{ ID, Access string }
+// Tokens are what a code, or a refresh token, was redeemed for, unjudged. A refresh may bring no ID token, and no new refresh token.
+type Tokens struct{ ID, Access, Refresh string }
+
+// Format implements fmt.Formatter, so that no verb shows what they are.
+func (Tokens) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[tokens]") }
 
 // Redeem redeems the code at the token endpoint (OpenID Connect Core §3.1.3). Every error is an *Error.
 func (c *Client) Redeem(ctx context.Context, doc Document, a Attempt, code string) (Tokens, error) {
@@ -72,7 +76,7 @@ func (c *Client) redeem(ctx context.Context, doc Document, a Attempt, code strin
 	case !visible(answer.AccessToken):
 		return Tokens{}, fault(KindNonsense, "the access token is not one")
 	}
-	return Tokens{ID: id, Access: answer.AccessToken}, nil
+	return Tokens{ID: id, Access: answer.AccessToken, Refresh: answer.RefreshToken}, nil
 }
 
 // UserInfo asks for the claims of the person whom the access token is about, who must be the ID token's sub (OpenID Connect Core §5.3.2). A

@@ -31,7 +31,7 @@ func (j *judgement) audience() error {
 
 func (j *judgement) match(aud []string, azp string) (string, error) {
 	switch j.want.Purpose {
-	case PurposeLogin:
+	case PurposeLogin, PurposeRefresh:
 		return j.matchLogin(aud, azp)
 	case PurposeClient:
 		if len(aud) != 1 || aud[0] != j.want.ClientAudience {

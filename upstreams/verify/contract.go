@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/spec"
 )
 
 // Purpose is what a token is presented for. The audiences of one purpose are never those of another.
@@ -19,13 +20,14 @@ const (
 	PurposeActor            // actor token of an exchange
 	PurposeClient           // a workload's token as client credential
 	PurposeGrant            // assertion of the JWT authorization grant (RFC 7523 §2.1), an ID-JAG among them
+	PurposeRefresh          // ID token that came with a refresh of a login (OpenID Connect Core §12.2)
 )
 
 // Want says what a token must be good for.
 type Want struct {
 	Purpose        Purpose
 	Requester      string          // client id of the requester; empty for an anonymous one, to whom no bound audience is open
-	Nonce          string          // PurposeLogin: the attempt's nonce, required
+	Nonce          string          // PurposeLogin, PurposeRefresh: the attempt's nonce, required
 	ClientAudience string          // PurposeClient: the one audience that the token must have, required
 	MaxAge         time.Duration   // if positive, how long ago the token may have been issued
 	Now            time.Time       // zero: the set's clock
@@ -63,4 +65,6 @@ type Identity struct {
 	ClientID  string         // of an ID-JAG: client_id, whom it is for
 	Scopes    []string       // of an ID-JAG: scope
 	Resources []string       // of an ID-JAG: resource; nil: none
+
+	Renewal spec.Secret // of a login at an upstream with refresh: its refresh token, by which the person can be asked about again; "" elsewhere
 }

@@ -23,7 +23,7 @@ const maxActors = 8
 //
 // A login's ID token is its person's own, and a workload's credential its own: what says that somebody else acts is neither (P19).
 func (j *judgement) actors() error {
-	if own := j.want.Purpose == PurposeLogin || j.want.Purpose == PurposeClient; own && (j.has(jose.MarkerActor, "act") || j.has(jose.MarkerMayAct, "may_act")) {
+	if own := j.login() || j.want.Purpose == PurposeClient; own && (j.has(jose.MarkerActor, "act") || j.has(jose.MarkerMayAct, "may_act")) {
 		return j.refused(ReasonClaim, "act or may_act at a login or in a credential")
 	}
 	if j.has(jose.MarkerActor, "act") {
@@ -70,7 +70,7 @@ const thumbprintLength = 43
 // confirmation reads the key that the token is bound to (RFC 9449 §6.1). A binding of another kind nobody here can prove (P25). At the end of a
 // login the token comes from the upstream itself; a client's credential is for whoever bears it.
 func (j *judgement) confirmation() error {
-	if !j.has(jose.MarkerConfirmation, "cnf") || j.want.Purpose == PurposeLogin {
+	if !j.has(jose.MarkerConfirmation, "cnf") || j.login() {
 		return nil
 	}
 	members, _ := j.unverified.Value("cnf").(map[string]any)

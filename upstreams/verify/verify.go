@@ -169,7 +169,7 @@ func (j *judgement) purpose() error {
 		if len(j.Audiences) == 0 {
 			return j.refused(ReasonPurpose, "no audiences for exchange")
 		}
-	case PurposeLogin:
+	case PurposeLogin, PurposeRefresh:
 		if j.LoginAudience == "" || j.want.Nonce == "" {
 			return j.refused(ReasonPurpose, "no login attempt at this upstream")
 		}
@@ -194,8 +194,7 @@ func (j *judgement) class() error {
 	case jose.ClassJWT:
 		return nil
 	case jose.ClassAccessToken, jose.ClassOther:
-		login := j.want.Purpose == PurposeLogin && class == jose.ClassAccessToken
-		if !login && slices.Contains(j.AcceptTyp, j.token.Typ()) {
+		if !(j.login() && class == jose.ClassAccessToken) && slices.Contains(j.AcceptTyp, j.token.Typ()) {
 			return nil
 		}
 		return j.refused(ReasonClass, "typ is not accepted for this purpose: %s", class)
@@ -219,12 +218,21 @@ func (j *judgement) issuerIsOurs() error {
 	return nil
 }
 
-// nonce binds an ID token to its login attempt (OpenID Connect Core §3.1.3.7 step 11).
+// login says whether the token is one of a login's own, at its end or at a refresh of it.
+func (j *judgement) login() bool {
+	return j.want.Purpose == PurposeLogin || j.want.Purpose == PurposeRefresh
+}
+
+// nonce binds an ID token to its login attempt (OpenID Connect Core §3.1.3.7 step 11). One that came with a refresh may leave it out (§12.2).
 func (j *judgement) nonce() error {
-	if j.want.Purpose != PurposeLogin {
+	if !j.login() {
 		return nil
 	}
-	if nonce, err := j.unverified.String("nonce"); err != nil || nonce != j.want.Nonce {
+	nonce, err := j.unverified.String("nonce")
+	if j.want.Purpose == PurposeRefresh && errors.Is(err, jose.ErrAbsent) {
+		return nil
+	}
+	if err != nil || nonce != j.want.Nonce {
 		return j.refused(ReasonNonce, "nonce is not the attempt's")
 	}
 	return nil
