@@ -3,6 +3,7 @@ package upstreams
 import (
 	"context"
 	"net/url"
+	"slices"
 
 	"fedbroker/upstreams/saml"
 	"fedbroker/upstreams/spec"
@@ -32,6 +33,24 @@ func (m *member) saml() saml.Provider {
 		Verifier: m.Verifier, SSOURL: m.spec.SSOURL, ACS: m.OurIssuer + "/saml/" + m.Upstream + "/acs", TokenEndpoint: m.OurIssuer + "/token",
 		PrivateKeyFile: m.spec.PrivateKeyFile,
 	}
+}
+
+// SelectAssertion is Select for SAML assertions.
+func (s *Set) SelectAssertion(unverifiedIssuer string, unverifiedAudience []string) (saml.Provider, bool) {
+	var found *member
+	for _, m := range s.members {
+		if !kinds[m.spec.Kind].SAML || m.Issuer != unverifiedIssuer || !slices.ContainsFunc(unverifiedAudience, m.Exchanges) {
+			continue
+		}
+		if found != nil {
+			return saml.Provider{}, false
+		}
+		found = m
+	}
+	if found == nil {
+		return saml.Provider{}, false
+	}
+	return found.saml(), true
 }
 
 // SAMLMetadata describes this broker to the SAML identity provider of that name; known is false where there is none.

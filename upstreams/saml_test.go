@@ -128,6 +128,8 @@ func TestP42_SAMLConfiguration(t *testing.T) {
 		"address with a fragment": {func(s *upstreams.Spec) { s.SSOURL = "https://idp.example/#x" }, "sso_url"},
 		"our id is no URI":        {func(s *upstreams.Spec) { s.EntityID = "us" }, "entity_id"},
 		"our id is theirs":        {func(s *upstreams.Spec) { s.EntityID = s.Issuer }, "entity_id"},
+		"audiences":                {func(s *upstreams.Spec) { s.Audiences = []upstreams.Audience{{Value: "a"}} }, ""},
+		"our id as audience":       {func(s *upstreams.Spec) { s.Audiences = []upstreams.Audience{{Value: ourEntity}} }, "audiences[0]"},
 		"subject that can change": {func(s *upstreams.Spec) { s.Subject = upstreams.Claims{"email"} }, "subject[0]"},
 		"key set":                 {func(s *upstreams.Spec) { s.JWKSURI = "https://idp.example/jwks" }, "jwks_uri"},
 		"client":                  {func(s *upstreams.Spec) { s.ClientID = "x" }, "client_id"},
@@ -153,6 +155,31 @@ func TestP42_SAMLConfiguration(t *testing.T) {
 				t.Errorf("want %q, got %q", tc.want, got)
 			}
 		})
+	}
+}
+
+// P10: two of one issuer never share an audience, so that an assertion belongs to one of them.
+func TestP10_AnAssertionBelongsToOneUpstream(t *testing.T) {
+	spec := func(name, audience string) upstreams.Spec {
+		return upstreams.Spec{Name: name, Kind: "saml", Issuer: entityID, SSOURL: samlSSO, CertificatesFile: "/idp.pem", Audiences: []upstreams.Audience{{Value: audience}}}
+	}
+	found := problems(upstreams.Options{Specs: []upstreams.Spec{spec("a", "x"), spec("b", "x")}, OurIssuer: ourIssuer})
+	if found["upstreams[1].audiences[0]"] == "" || len(found) != 1 {
+		t.Errorf("got %v", found)
+	}
+	b := newBench(t, newClock(), spec("a", "x"), spec("b", "y"), upstreams.Spec{Name: "ci", Kind: "jwt", Issuer: "https://ci.example", Audiences: []upstreams.Audience{{Value: "z"}}})
+	for _, tc := range []struct {
+		issuer    string
+		audiences []string
+		want      string
+	}{
+		{entityID, []string{"x"}, "a"}, {entityID, []string{"y", "w"}, "b"}, {entityID, []string{"x", "y"}, ""}, {entityID, []string{"w"}, ""},
+		{"urn:other", []string{"x"}, ""}, {"https://ci.example", []string{"z"}, ""},
+	} {
+		up, ok := b.set.SelectAssertion(tc.issuer, tc.audiences)
+		if ok != (tc.want != "") || ok && up.Name() != tc.want {
+			t.Errorf("%s %v: got %t", tc.issuer, tc.audiences, ok)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/saml"
 )
 
 // Grant is one grant type of the token endpoint.
@@ -25,6 +26,7 @@ type Grant interface {
 // Selector finds the upstream that speaks for a token (P10). It touches no network.
 type Selector interface {
 	Select(unverifiedIssuer string, unverifiedAudience []string) (upstreams.Upstream, bool)
+	SelectAssertion(unverifiedIssuer string, unverifiedAudience []string) (saml.Provider, bool)
 	Introspector(name string) (upstreams.Introspector, bool)
 }
 

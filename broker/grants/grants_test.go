@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"encoding/base64"
 	"maps"
 	"net/url"
 	"reflect"
@@ -165,6 +166,23 @@ func TestP9_DeclaredTypeAgreesWithTheClass(t *testing.T) {
 	}
 }
 
+// A SAML assertion is called saml2, and nothing else is.
+func TestP9_AssertionsAndJWTsAreNotCalledAsTheOther(t *testing.T) {
+	w := external(t)
+	w.form.Set("subject_token_type", oauth.TypeSAML2)
+	w.want("invalid_request token_class")
+	for _, typ := range []string{oauth.TypeJWT, oauth.TypeAccessToken, oauth.TypeIDToken} {
+		w := external(t)
+		w.opaque = true // nor is one sent to an upstream that introspects
+		w.form.Set("subject_token_type", typ)
+		w.form.Set("subject_token", base64.RawURLEncoding.EncodeToString([]byte("<saml:Assertion/>")))
+		w.want("invalid_request token_class")
+		if len(w.verified) > 0 {
+			t.Errorf("%s: an upstream was asked", typ)
+		}
+	}
+}
+
 func TestP9_MarkersOfOtherClasses(t *testing.T) {
 	for _, claim := range []string{"events", "htm", "htu"} {
 		w := external(t)
@@ -174,7 +192,7 @@ func TestP9_MarkersOfOtherClasses(t *testing.T) {
 }
 
 func TestP9_RefreshTokenIsNoSubject(t *testing.T) {
-	for _, typ := range []string{oauth.TypeRefreshToken, oauth.TypeSAML1, oauth.TypeSAML2, oauth.TypeIDJAG, "access_token"} {
+	for _, typ := range []string{oauth.TypeRefreshToken, oauth.TypeSAML1, oauth.TypeIDJAG, "access_token"} {
 		w := external(t)
 		w.form.Set("subject_token_type", typ)
 		w.want("invalid_request parameter")

@@ -45,8 +45,10 @@ func readParameters(f oauth.Form) (parameters, error) {
 	return p, err
 }
 
-// accepted tells the token types that may be presented: JWTs, by three names. A refresh token never is a subject (P9).
-func accepted(tokenType string) bool {
+// accepted tells the token types that may be presented: JWTs, by three names, and SAML assertions. A refresh token never is a subject (P9).
+func accepted(tokenType string) bool { return tokenType == oauth.TypeSAML2 || namesJWT(tokenType) }
+
+func namesJWT(tokenType string) bool {
 	switch tokenType {
 	case oauth.TypeAccessToken, oauth.TypeJWT, oauth.TypeIDToken:
 		return true
@@ -77,7 +79,7 @@ func agrees(declared string, t jose.Unverified, own bool) bool {
 	case class == jose.ClassAccessToken:
 		return declared == oauth.TypeAccessToken || declared == oauth.TypeJWT
 	case class == jose.ClassJWT || class == jose.ClassOther:
-		return accepted(declared)
+		return namesJWT(declared)
 	default: // logout tokens, proofs, security events, id-jags: never a subject
 		return false
 	}

@@ -15,6 +15,7 @@ import (
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/saml"
 )
 
 // role is what a token is presented as. It never picks a verifier; it says what the token must be good for.
@@ -33,18 +34,22 @@ var (
 // presented is one token of the request on its way: parsed, verified, mapped. All that is asked of a subject token is asked of an actor token,
 // too (P19).
 type presented struct {
-	role   role
-	raw    string
-	token  jose.Unverified // zero for an opaque one
-	opaque upstreams.Introspector
-	claims map[string]any // of an upstream's token, verified, before mapping
-	as     rules.Subject
+	role      role
+	raw       string
+	token     jose.Unverified // zero for an opaque one
+	opaque    upstreams.Introspector
+	assertion *saml.Assertion // of SAML; nil: it is none
+	claims    map[string]any  // of an upstream's token, verified, before mapping
+	as        rules.Subject
 }
 
 // id is the token's, by which two are told to be one.
 func (p *presented) id() string {
 	if p.opaque != nil {
 		return "opaque " + p.hash()
+	}
+	if p.assertion != nil {
+		return "saml " + p.assertion.UnverifiedID() + " " + p.assertion.UnverifiedIssuer()
 	}
 	return p.token.TokenID()
 }
@@ -57,12 +62,18 @@ func (p *presented) hash() string {
 
 // own tells whether the token says to be of ours.
 func (a *attempt) own(p *presented) bool {
-	return p.opaque == nil && p.token.UnverifiedIssuer() == a.Issuer
+	return p.opaque == nil && p.assertion == nil && p.token.UnverifiedIssuer() == a.Issuer
 }
 
 // parse reads one token and holds it to what needs neither key nor clock.
 func (a *attempt) parse(r role, raw, declared string) (presented, error) {
 	p := presented{role: r, raw: raw}
+	if declared == oauth.TypeSAML2 {
+		return p, a.parseSAML(&p)
+	}
+	if err := notAssertion(raw, declared); err != nil {
+		return p, err
+	}
 	var err error
 	if p.token, err = jose.Parse(raw); err != nil {
 		if declared != oauth.TypeAccessToken || strings.Count(raw, ".") == 2 {
@@ -156,6 +167,9 @@ func (a *attempt) expect(p *presented) error {
 	switch {
 	case p == nil || p.opaque != nil:
 		return nil
+	case p.assertion != nil:
+		_, _, err := a.chooseAssertion(p)
+		return err
 	case a.own(p):
 		return a.expectOwn(p)
 	}
@@ -175,6 +189,8 @@ func (a *attempt) verify(ctx context.Context, p *presented) error {
 	switch {
 	case p.opaque != nil:
 		return a.introspect(ctx, p)
+	case p.assertion != nil:
+		return a.verifyAssertion(ctx, p)
 	case a.own(p):
 		return a.openOwn(p)
 	default:

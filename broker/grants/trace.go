@@ -75,7 +75,7 @@ func (a *attempt) kept() (subject, actor *oauth.SeenToken) {
 }
 
 func (a *attempt) keep(p *presented) *oauth.SeenToken {
-	kept := &oauth.SeenToken{Own: p.as.Own, Upstream: p.as.Upstream, TokenID: p.as.Facts.TokenID, Typ: p.token.Typ(), Opaque: p.opaque != nil}
+	kept := &oauth.SeenToken{Own: p.as.Own, Upstream: p.as.Upstream, TokenID: p.as.Facts.TokenID, Typ: p.token.Typ(), Opaque: p.opaque != nil || p.assertion != nil}
 	if p.as.Own {
 		kept.Claims = decision.Keep(p.as.Claims, true, a.readsOwn)
 		return kept
@@ -90,7 +90,7 @@ func (a *attempt) keep(p *presented) *oauth.SeenToken {
 	}
 	claims := make(map[string]any, len(p.claims)+len(decision.Protocol()))
 	maps.Copy(claims, p.claims)
-	if p.opaque == nil { // what is not read for rules and mappers was not decoded; verified by now it is, all of it
+	if p.opaque == nil && p.assertion == nil { // what is not read for rules and mappers was not decoded; verified by now it is, all of it
 		verified := p.token.UnverifiedClaims()
 		for _, name := range slices.Concat(names, decision.Protocol()) {
 			if verified.Has(name) {

@@ -21,6 +21,7 @@ import (
 	"fedbroker/mappers"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/saml"
 )
 
 const (
@@ -116,6 +117,8 @@ func anonymous(t *testing.T) *world {
 	w.identity.Claims["dept"] = "CI"
 	return w
 }
+
+func (*world) SelectAssertion(string, []string) (saml.Provider, bool) { return saml.Provider{}, false }
 
 func (w *world) Select(iss string, aud []string) (upstreams.Upstream, bool) {
 	switch iss {

@@ -288,7 +288,7 @@ func TestP27_Parameters(t *testing.T) {
 		row("no subject_token_type", "subject_token_type"),
 		row("unknown subject_token_type", "subject_token_type", "urn:x"),
 		row("a refresh token as subject", "subject_token_type", oauth.TypeRefreshToken),
-		row("a SAML subject", "subject_token_type", oauth.TypeSAML2),
+		row("a SAML 1.1 subject", "subject_token_type", oauth.TypeSAML1),
 		{"requested_token_type id_token where no rule issues it", func(h *house) call {
 			return call{path: "/token", form: with(form(h), "requested_token_type", oauth.TypeIDToken), header: as("gateway")}
 		}, invalidRequest(400, oauth.ReasonTokenType)},

@@ -8,6 +8,8 @@ import (
 
 	"github.com/beevik/etree"
 
+	"fedbroker/upstreams/saml"
+	"fedbroker/upstreams/spec"
 	"fedbroker/upstreams/upstreamtest/samlidp"
 	"fedbroker/upstreams/verify"
 )
@@ -39,3 +41,40 @@ func FuzzResponse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAssertion: what is brought as a subject token is refused or is what the identity provider signed.
+func FuzzAssertion(f *testing.F) {
+	w := newWorld(f)
+	w.provider.Audiences = []spec.Audience{{Value: "https://gateway.example"}}
+	good := w.idp.Good(samlidp.Request{Issuer: "https://gateway.example", ACS: w.provider.TokenEndpoint}, "alice-1")
+	seeds := 0
+	for _, change := range []func(*samlidp.Reply){func(*samlidp.Reply) {}, func(r *samlidp.Reply) { r.Unsigned = true }, func(r *samlidp.Reply) { r.Recipient = acs }} {
+		r := good
+		change(&r)
+		seed, err := w.idp.Assertion(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if a, err := saml.Parse(base64.RawURLEncoding.EncodeToString(seed)); err == nil {
+			seeds++
+			if _, err := w.provider.Verify(f.Context(), a, exchange); (err == nil) != (r.Recipient != acs) {
+				f.Fatal(err)
+			}
+		}
+		f.Add(seed)
+	}
+	if seeds != 2 {
+		f.Fatalf("%d seeds are assertions", seeds)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := saml.Parse(base64.RawURLEncoding.EncodeToString(data))
+		if err != nil {
+			return
+		}
+		if id, err := w.provider.Verify(t.Context(), a, exchange); err == nil && id.Subject != "alice-1" {
+			t.Fatalf("%q by %q", id.Subject, data)
+		}
+	})
+}
+
+var exchange = verify.Want{Purpose: verify.PurposeExchange, Requester: "gateway"}

@@ -63,6 +63,9 @@ func (j *judgement) isOurUpstream() error {
 
 // meant wants the assertion for one purpose (P11): of a login the only audience is our entity id.
 func (j *judgement) meant() error {
+	if j.want.Purpose == verify.PurposeExchange || j.want.Purpose == verify.PurposeActor {
+		return j.exchanged()
+	}
 	if j.want.Purpose != verify.PurposeLogin || j.LoginAudience == "" {
 		return j.refused(verify.ReasonPurpose, "no login attempt at this upstream")
 	}
@@ -101,9 +104,11 @@ func (j *judgement) times() error {
 	return nil
 }
 
-// confirmation wants the assertion to be brought here, in answer to this attempt's request.
+// confirmation wants the assertion to be brought here; at a login in answer to this attempt's request.
 func (j *judgement) confirmation() error {
 	switch {
+	case j.want.Purpose != verify.PurposeLogin:
+		return j.brought()
 	case j.confirmed.recipient != j.ACS:
 		return j.refused(verify.ReasonAudience, "Recipient is not this address")
 	case j.want.Nonce == "" || j.confirmed.inResponseTo != j.want.Nonce:
@@ -114,6 +119,9 @@ func (j *judgement) confirmation() error {
 
 // authentication reads what acr and auth_time are, of which only a mapped class counts (P4).
 func (j *judgement) authentication() error {
+	if j.authn == nil && j.want.Purpose != verify.PurposeLogin { // who issued it need not have seen the person (RFC 7522 §3)
+		return nil
+	}
 	if j.authn == nil {
 		return j.refused(verify.ReasonClaim, "no AuthnStatement")
 	}

@@ -15,7 +15,7 @@ func SAMLKeys() []string { return []string{"certificates_file", "entity_id", "ss
 
 // SAMLForeign are the keys that mean nothing to an identity provider of SAML: it is asked for nothing but by the person's browser, and what it signs is no JWT.
 func SAMLForeign() []string {
-	return append(EndpointKeys(), "accept_typ", "algorithms", "allow_private", "amr_map", "audiences", "auth_method", "authorized_parties", "bearer_token_file", "ca_file",
+	return append(EndpointKeys(), "accept_typ", "algorithms", "allow_private", "amr_map", "auth_method", "authorized_parties", "bearer_token_file", "ca_file",
 		"client_id", "client_secret", "credential_hosts", "introspection", "issuer_pattern", "issuers", "jwks_file", "jwks_uri", "linking", "max_stale", "refresh",
 		"response_mode", "scopes")
 }
@@ -31,6 +31,11 @@ func CheckSAML(c *Check) {
 	}
 	if e.EntityID == e.Issuer {
 		c.Bad("entity_id", "want another than the issuer's: it is our own")
+	}
+	for i, a := range c.Spec.Audiences {
+		if a.Value == e.EntityID {
+			c.Bad(At("audiences", i), "want another value than our entity id: audiences of login and of exchange never mix")
+		}
 	}
 	if e.CertificatesFile == "" {
 		c.Bad("certificates_file", "want the identity provider's signing certificates (PEM)")
