@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fedbroker/mappers/expr"
+	"fedbroker/mappers/library"
 )
 
 // maxSteps bounds what one identity can cost.
@@ -20,6 +21,7 @@ type Options struct {
 	EmailDomains []string             // domains for whose addresses the upstream may vouch
 	EmailAny     bool                 // it may vouch for every address
 	ClaimTypes   map[string]expr.Type // declared by the upstream's preset
+	Library      *library.Library     // of the configuration, where equal expressions are one; nil: they are not
 }
 
 // ViewTypes are the declared types of an upstream's claims as expressions see them: whatever the upstream sends, email_verified is a bool.
@@ -46,7 +48,7 @@ type builder struct {
 	spec               Spec
 	index              int
 	client             bool
-	conditions, values *expr.Env
+	conditions, values *library.Shelf
 	groupsPrefix       *string // as written so far
 	report             func(path, format string, args ...any)
 }
@@ -105,11 +107,11 @@ func newBuilder(o Options, bad func(path, format string, args ...any)) (*builder
 	b := &builder{client: o.Client, report: bad}
 	eo := expr.Options{Vars: expr.Claims | expr.Principal, ClaimTypes: ViewTypes(o.ClaimTypes)}
 	var err error
-	if b.conditions, err = expr.NewEnv(eo); err != nil {
+	if b.conditions, err = o.Library.Shelf(eo); err != nil {
 		return nil, err
 	}
 	eo.Value = true
-	b.values, err = expr.NewEnv(eo)
+	b.values, err = o.Library.Shelf(eo)
 	return b, err
 }
 
@@ -156,8 +158,8 @@ func (b *builder) target(key, name string) string {
 	return name
 }
 
-func (b *builder) compile(env *expr.Env) *expr.Program {
-	p, err := env.Compile(b.spec.Expression)
+func (b *builder) compile(shelf *library.Shelf) *expr.Program {
+	p, err := shelf.Compile(b.spec.Expression)
 	if err != nil {
 		b.bad("expression", "%v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"fedbroker/broker/rules/spec"
 	"fedbroker/mappers"
 	"fedbroker/mappers/expr"
+	"fedbroker/mappers/library"
 )
 
 // What the file says of a rule; see package spec.
@@ -41,7 +42,7 @@ func Compile(o Options, bad func(path, format string, args ...any)) *Set {
 		actDepth: cmp.Or(o.ActDepth, DefaultActDepth),
 		leeway:   map[string]time.Duration{"": o.Leeway}, TTL: o.AccessTTL,
 	}
-	c := compiler{options: o, upstreams: map[string]Upstream{}, clients: p.clients, ids: map[string]int{}, envs: map[envKey]*expr.Env{}}
+	c := compiler{options: o, upstreams: map[string]Upstream{}, clients: p.clients, ids: map[string]int{}, envs: map[envKey]*library.Shelf{}}
 	for _, u := range o.Upstreams {
 		c.upstreams[u.Name] = u
 		p.leeway[u.Name] = u.Leeway
@@ -81,7 +82,7 @@ type compiler struct {
 	upstreams map[string]Upstream
 	clients   map[string]Client
 	ids       map[string]int
-	envs      map[envKey]*expr.Env
+	envs      map[envKey]*library.Shelf
 	bad       report // of the rule at hand
 }
 
@@ -208,7 +209,7 @@ func (c *compiler) when(r *Rule, path, source string) *expr.Program {
 			vars |= expr.Actor
 		}
 		var err error
-		env, err = expr.NewEnv(expr.Options{
+		env, err = c.options.Library.Shelf(expr.Options{
 			Vars: vars, ClaimTypes: mappers.ViewTypes(c.upstreams[key.upstream].ClaimTypes), RequestTypes: requestTypes(),
 		})
 		if err != nil {

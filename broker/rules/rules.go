@@ -13,6 +13,7 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/mappers"
 	"fedbroker/mappers/expr"
+	"fedbroker/mappers/library"
 )
 
 // Upstream is what the policy has to know of a configured upstream.
@@ -41,6 +42,7 @@ type Options struct {
 	AccessTTL time.Duration // of rules without a ttl and of client_credentials
 	Leeway    time.Duration // of our own tokens
 	ActDepth  int           // longest chain of actors; 0: DefaultActDepth
+	Library   *library.Library
 }
 
 // DefaultActDepth is the longest chain of actors where the options name none (P20).

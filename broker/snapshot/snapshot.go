@@ -18,6 +18,7 @@ import (
 	"fedbroker/broker/settings"
 	"fedbroker/mappers"
 	"fedbroker/mappers/expr"
+	"fedbroker/mappers/library"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/keys"
 	"fedbroker/upstreams/presets"
@@ -65,7 +66,8 @@ func Compile(c settings.Config, p Parts, bad, warn Report) *Snapshot {
 	s.Upstreams = upstreams.NewSet(upstreams.Options{
 		Specs: c.UpstreamSpecs(), OurIssuer: c.Issuer, Keys: p.Keys, Sources: p.Sources, Shapes: p.Shapes, Breaker: p.Breaker, DefaultLeeway: c.Leeway, Now: p.Now, Before: p.Before, Assertions: assertions, Clients: ids,
 	}, bad)
-	known := s.compileChains(bad, warn)
+	shared := library.New()
+	known := s.compileChains(shared, bad, warn)
 	s.Clients = clients.NewRegistry(s.clientOptions(p), bad, warn)
 	s.warnLogins(warn)
 	policyClients := make([]rules.Client, len(c.Clients))
@@ -79,7 +81,7 @@ func Compile(c settings.Config, p Parts, bad, warn Report) *Snapshot {
 	for i, r := range c.ResourceServers {
 		servers[i] = policy.ResourceServer(r)
 	}
-	s.Policy = policy.Compile(rules.Options{Rules: c.Exchange, Upstreams: known, Clients: policyClients, AccessTTL: *c.Tokens.AccessTTL, Leeway: *c.Leeway, ActDepth: *c.Tokens.ActDepth}, bad, servers...)
+	s.Policy = policy.Compile(rules.Options{Rules: c.Exchange, Upstreams: known, Clients: policyClients, AccessTTL: *c.Tokens.AccessTTL, Leeway: *c.Leeway, ActDepth: *c.Tokens.ActDepth, Library: shared}, bad, servers...)
 	return s
 }
 
@@ -102,7 +104,7 @@ func (s *Snapshot) clientOptions(p Parts) clients.Options {
 }
 
 // compileChains compiles each upstream's mappers, the preset's conditions before its own, and returns what the policy has to know of each.
-func (s *Snapshot) compileChains(bad, warn Report) []rules.Upstream {
+func (s *Snapshot) compileChains(shared *library.Library, bad, warn Report) []rules.Upstream {
 	var known []rules.Upstream
 	for i, u := range s.Config.Upstreams {
 		info, ok := s.Upstreams.Info(u.Name)
@@ -112,7 +114,7 @@ func (s *Snapshot) compileChains(bad, warn Report) []rules.Upstream {
 		types := claimTypes(info.ClaimTypes)
 		specs := conditions(info.Conditions)
 		chain := mappers.Compile(mappers.Options{
-			Upstream: u.Name, Specs: append(specs, u.Mappers...), EmailDomains: info.EmailDomains, EmailAny: info.EmailAny, ClaimTypes: types,
+			Upstream: u.Name, Specs: append(specs, u.Mappers...), EmailDomains: info.EmailDomains, EmailAny: info.EmailAny, ClaimTypes: types, Library: shared,
 		}, shifted(bad, fmt.Sprintf("upstreams[%d].", i), len(specs)))
 		s.Chains[u.Name] = chain
 		known = append(known, rules.Upstream{
@@ -156,28 +158,6 @@ func claimTypes(names map[string]string) map[string]expr.Type {
 		types[claim] = known[name]
 	}
 	return types
-}
-
-// warnOverlaps names every pair of upstreams that can emit one value of a claim that has an owner (P5).
-func warnOverlaps(all []rules.Upstream, warn Report) {
-	for j, b := range all {
-		for i, a := range all[:j] {
-			for _, claim := range overlaps(a.Emits, b.Emits) {
-				warn(fmt.Sprintf("upstreams[%d].mappers", j), "%s can emit the same %s as %s (upstreams[%d])", b.Name, claim, a.Name, i)
-			}
-		}
-	}
-}
-
-func overlaps(a, b []mappers.Emission) (claims []string) {
-	for _, x := range a {
-		for _, y := range b {
-			if x.Overlaps(y) {
-				claims = append(claims, x.Claim)
-			}
-		}
-	}
-	return claims
 }
 
 // LoginIssuer is the issuer of an upstream that people can log in at, "" of any other.
