@@ -16,6 +16,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"fedbroker/broker/decision"
 	"fedbroker/broker/dpop"
@@ -84,6 +85,7 @@ type Broker struct {
 	pins      *pin.Pins
 	sessions  *session.Store
 	tried     *lru.Cache[string, struct{}] // login attempts
+	rechecks  singleflight.Group           // of logins, by session
 	operator  *operator.Operator
 	kept      *decision.Store
 	decisions *decision.Recorder

@@ -9,6 +9,7 @@ import (
 
 	"fedbroker/broker/grants"
 	"fedbroker/broker/login"
+	"fedbroker/broker/recheck"
 	"fedbroker/broker/session"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/spec"
@@ -26,15 +27,21 @@ func (b *Broker) openSessions(o Options, c Config) (err error) {
 
 // completeLogins adds to a snapshot what signs people in.
 func (b *Broker) completeLogins(s *served) (grants.Logins, error) {
+	asked := recheck.New(recheck.Options{
+		Upstream: s.Upstreams.Refresher, Chains: s.Chains, Sessions: b.sessions, Revoke: b.revoked, Recent: *s.Config.Tokens.AccessTTL, Flights: &b.rechecks, Now: b.now,
+	})
 	var err error
 	s.login, err = login.New(login.Options{
 		Issuer: s.Config.Issuer, Clients: s.Clients, Upstreams: providers{s.Upstreams, b.tried}, Chains: s.Chains, Scopes: s.Scopes, Sessions: b.sessions,
-		Sealing: b.sealing, Revoked: b.revoked, Tokens: b.opener, Proofs: b.proofs, Record: b.record, Limits: b.limits, Now: b.now,
+		Sealing: b.sealing, Revoked: b.revoked, Tokens: b.opener, Proofs: b.proofs, Recheck: asked, Record: b.record, Limits: b.limits, Now: b.now,
 	})
 	if err != nil {
 		return grants.Logins{}, fmt.Errorf("login: %w", err)
 	}
-	return grants.Logins{Sessions: b.sessions, Clients: s.Clients, Released: s.Scopes.Claims, Issuers: s.LoginIssuer, Revoke: b.revoked, IDTTL: *s.Config.Tokens.IDTTL}, nil
+	return grants.Logins{
+		Sessions: b.sessions, Clients: s.Clients, Released: s.Scopes.Claims, Issuers: s.LoginIssuer, Revoke: b.revoked, IDTTL: *s.Config.Tokens.IDTTL,
+		Scopes: s.Scopes, Recheck: asked,
+	}, nil
 }
 
 // SAMLMetadata describes us to the SAML identity provider of that name; known is false where there is none.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/release"
 	"fedbroker/mappers"
 )
 
@@ -102,6 +103,19 @@ func (c *Client) IDTokenClaims(of func(scope string) []string) []string {
 		names = append(names, of(scope)...)
 	}
 	return names
+}
+
+// Told are the claims of a person that the client may be told: its own mappers have the last word, then the scopes (P8). An error is the mappers'.
+func (c *Client) Told(principal map[string]any, scopes []string, released *release.Scopes) (map[string]any, error) {
+	claims := mappers.Claims(principal)
+	if c.Chain != nil {
+		result, err := c.Chain.Run(claims, nil)
+		if err != nil {
+			return nil, err
+		}
+		claims = result.Principal
+	}
+	return released.Of(claims, scopes), nil
 }
 
 // HasOrigin tells whether any client has registered the origin.

@@ -10,6 +10,7 @@ import (
 	"fedbroker/broker/clients"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
+	"fedbroker/broker/release"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
 )
@@ -29,7 +30,13 @@ type Revoker interface {
 	RevokeEnded(ctx context.Context, kind revoke.Kind, ids []string, keepUntil time.Time) error
 }
 
-// Logins are what the two grants of a login stand on. All are required.
+// Recheck asks identity providers again about people who logged in there; *recheck.Service is one.
+type Recheck interface {
+	Wanted(upstream string) bool
+	Ask(ctx context.Context, sid string) (principal map[string]any, err error)
+}
+
+// Logins are what the two grants of a login stand on. All but Recheck are required.
 type Logins struct {
 	Sessions Sessions
 	Clients  interface {
@@ -39,6 +46,9 @@ type Logins struct {
 	Issuers  func(upstream string) string // of an upstream that people can log in at; "" of any other
 	Revoke   Revoker
 	IDTTL    time.Duration
+
+	Scopes  *release.Scopes
+	Recheck Recheck // of identity providers that are asked again on each refresh; nil: of none
 }
 
 // login is what authorization_code and refresh_token share.
@@ -133,14 +143,18 @@ func (l login) alive(f revoke.Facts, since time.Time) error {
 // Where that can't be made durable the answer says so, and the next use is seen again.
 func (l login) reused(ctx context.Context, req *oauth.TokenRequest, g *session.Grant) error {
 	req.Seen = oauth.Seen{Upstream: g.Upstream, Subject: g.Subject, TokenID: g.ID}
-	err := l.Logins.Revoke.RevokeEnded(ctx, revoke.KindFamily, []string{g.ID}, l.Logins.Sessions.Over())
-	if err == nil {
-		err = l.Logins.Sessions.EndGrant(ctx, g.ID)
-	}
-	if err != nil {
-		return oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonNotDurable).Because(err)
+	if err := l.over(ctx, g.ID); err != nil {
+		return unavailable(err)
 	}
 	return badGrant(oauth.ReasonReuse, errors.New("used twice: what came of it is revoked"))
+}
+
+// over ends a grant and everything that came of it.
+func (l login) over(ctx context.Context, id string) error {
+	if err := l.Logins.Revoke.RevokeEnded(ctx, revoke.KindFamily, []string{id}, l.Logins.Sessions.Over()); err != nil {
+		return err
+	}
+	return l.Logins.Sessions.EndGrant(ctx, id)
 }
 
 // unproven refuses a grant that is bound to a key, without a proof by that key: to whom it was given is not who brings it (RFC 9449 §5, §10).

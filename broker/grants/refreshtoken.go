@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 
+	"fedbroker/broker/clients"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
+	"fedbroker/broker/recheck"
 	"fedbroker/broker/session"
+	"fedbroker/mappers"
+	"fedbroker/upstreams"
 )
 
 // refreshToken is RFC 6749 §6 with rotation (RFC 9700 §4.14.2, P36).
@@ -38,6 +42,14 @@ func (g refreshToken) Authorize(ctx context.Context, req *oauth.TokenRequest) (p
 	if !client.Keeps(p.Grant.Offline) {
 		return policy.Authority{}, badGrant(oauth.ReasonGrantNotAllowed, errors.New("the client lost the right to this kind of family"))
 	}
+	if p.State == session.Fresh && g.Logins.Recheck != nil && g.Logins.Recheck.Wanted(p.Grant.Upstream) { // all that needs nobody else was judged
+		if err := g.recheck(ctx, client, &p); err != nil {
+			return policy.Authority{}, err
+		}
+		if a, err = g.authority(req, &p.Grant, targets, req.Form.Get(oauth.ParamScope), ""); err != nil {
+			return policy.Authority{}, err
+		}
+	}
 	keep := !client.Rotates() || p.Grant.BoundKey != ""
 	req.Redeem = func(ctx context.Context) (string, error) {
 		next, err := g.Logins.Sessions.Rotate(ctx, p, req.Proof.Key, keep)
@@ -51,6 +63,33 @@ func (g refreshToken) Authorize(ctx context.Context, req *oauth.TokenRequest) (p
 		return rotated(next, err)
 	}
 	return a, nil
+}
+
+// recheck asks the person's identity provider whether it stands for them still. Where it does, the grant has the claims of now; where it does not, the
+// grant is over, and so is all that came of it.
+func (g refreshToken) recheck(ctx context.Context, client *clients.Client, p *session.Presented) error {
+	principal, err := g.Logins.Recheck.Ask(ctx, p.Grant.SessionID)
+	if errors.Is(err, recheck.ErrOver) {
+		if lost := g.over(ctx, p.Grant.ID); lost != nil {
+			return unavailable(errors.Join(err, lost))
+		}
+		return badGrant(oauth.ReasonIdPDenied, err)
+	}
+	if err != nil {
+		deny := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonIdPUnavailable).Because(err)
+		if e, ok := errors.AsType[*upstreams.Error](err); ok && e.RetryAfter > 0 {
+			deny.RetryAfter = e.RetryAfter
+		}
+		return deny
+	}
+	claims, err := client.Told(principal, p.Grant.Scopes, g.Logins.Scopes)
+	if _, refused := errors.AsType[*mappers.RefusedError](err); refused {
+		return badGrant(oauth.ReasonRequire, err)
+	}
+	if err == nil {
+		err = p.Renew(claims)
+	}
+	return err
 }
 
 // rotated reads the outcome of a rotation.

@@ -8,6 +8,7 @@ import (
 
 	"fedbroker/broker/event"
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/recheck"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
 	"fedbroker/mappers"
@@ -38,6 +39,11 @@ func (v *visit) authorize(ctx context.Context, r Request) error {
 		return err
 	}
 	unfit := v.unfit(a, current, route)
+	if unfit == nil {
+		if unfit, err = v.recheck(ctx, a, current); err != nil {
+			return err
+		}
+	}
 	switch {
 	case unfit == nil:
 		return v.signOn(ctx, a, current)
@@ -118,7 +124,35 @@ func (v *visit) unfit(a *asked, s *session.Session, r route) error {
 	return nil
 }
 
-// signOn is single sign-on: the identity provider is not asked again.
+// recheck asks the identity provider again about the person of a session, if that is wanted there and it was not asked lately. unfit: it stands for them no
+// longer, and they have to sign in; or nobody may be asked now (P31).
+func (v *visit) recheck(ctx context.Context, a *asked, s *session.Session) (unfit, err error) {
+	if v.Recheck == nil || !v.Recheck.Wanted(s.Upstream) {
+		return nil, nil
+	}
+	recent, err := v.Recheck.Recent(ctx, s.ID)
+	if err != nil {
+		return nil, unavailable(oauth.ReasonUnavailable, err)
+	}
+	if recent {
+		return nil, nil
+	}
+	if a.silent() {
+		return tell(oauth.CodeLoginRequired, oauth.ReasonInteraction, "the identity provider was not asked about the person lately"), nil
+	}
+	v.event.Upstream = s.Upstream
+	principal, err := v.Recheck.Ask(ctx, s.ID)
+	if errors.Is(err, recheck.ErrOver) {
+		return tell(oauth.CodeLoginRequired, oauth.ReasonIdPDenied, err.Error()), nil
+	}
+	if err != nil {
+		return nil, upstreamFailure(err)
+	}
+	s.Principal = principal // the store has it already: Issue finds the session changed, and looks again
+	return nil, nil
+}
+
+// signOn is single sign-on: the identity provider is not asked for a login again.
 func (v *visit) signOn(ctx context.Context, a *asked, s *session.Session) error {
 	v.event.Upstream, v.journal = s.Upstream, true
 	grant, err := v.grant(a, s)
@@ -135,20 +169,16 @@ func (v *visit) signOn(ctx context.Context, a *asked, s *session.Session) error 
 	return v.reply(ctx, code, grant)
 }
 
-// grant is what the client may have of a session: its own mappers have the last word, then the scopes (P8).
+// grant is what the client may have of a session.
 func (v *visit) grant(a *asked, s *session.Session) (session.Grant, error) {
-	claims := mappers.Claims(s.Principal)
-	if a.client.Chain != nil {
-		result, err := a.client.Chain.Run(claims, nil)
-		if err != nil {
-			return session.Grant{}, mappingFailure(err)
-		}
-		claims = result.Principal
+	claims, err := a.client.Told(s.Principal, a.scopes, v.Scopes)
+	if err != nil {
+		return session.Grant{}, mappingFailure(err)
 	}
 	g := session.Grant{
 		ClientID: a.client.ID, Subject: s.Subject, Upstream: s.Upstream, UpstreamIssuer: s.UpstreamIssuer, UpstreamSubject: s.UpstreamSubject,
 		AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, RedirectURI: a.RedirectURI, Challenge: a.CodeChallenge, Nonce: a.Nonce, DPoPKey: a.DPoPKey,
-		Scopes: a.scopes, Audiences: a.audiences, Claims: v.Scopes.Of(claims, a.scopes),
+		Scopes: a.scopes, Audiences: a.audiences, Claims: claims,
 	}
 	g.Offline = slices.Contains(a.scopes, oauth.ScopeOfflineAccess)
 	g.SessionBound = !g.Offline && a.client.Spec.SessionRefresh && a.client.MayUse(oauth.GrantRefreshToken)

@@ -45,6 +45,7 @@ func (v *visit) callback(ctx context.Context, c *Callback) error {
 	if err != nil {
 		return err
 	}
+	person.Renewal, person.RenewalNonce = identity.Renewal, t.Nonce
 	return v.arrive(ctx, t, person, c.Browser.Session)
 }
 

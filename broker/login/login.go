@@ -66,13 +66,20 @@ type Revocations interface {
 	RevokeEnded(ctx context.Context, kind revoke.Kind, ids []string, keepUntil time.Time) error
 }
 
+// Recheck asks identity providers again about people who logged in there; *recheck.Service is one.
+type Recheck interface {
+	Wanted(upstream string) bool
+	Recent(ctx context.Context, sid string) (bool, error)
+	Ask(ctx context.Context, sid string) (principal map[string]any, err error)
+}
+
 // Tokens opens what we issued; *token.Opener is one.
 type Tokens interface {
 	OpenAccess(u jose.Unverified, now time.Time) (token.Own, error)
 	OpenHint(raw string, now time.Time) (token.Hint, error)
 }
 
-// Options of New. All but Limits, Proofs and Now are required.
+// Options of New. All but Limits, Proofs, Recheck and Now are required.
 type Options struct {
 	Issuer  string
 	Clients interface {
@@ -88,6 +95,7 @@ type Options struct {
 	Record    record.Recorder
 	Limits    limit.Set
 	Proofs    userinfo.Proofs  // nil: userinfo takes no bound token
+	Recheck   Recheck          // nil: no identity provider is asked again
 	Now       func() time.Time // [time.Now]
 }
 

@@ -176,7 +176,11 @@ func (s *Store) begin(ctx context.Context, b *beginning, attemptID string, attem
 		return err
 	}
 	b.code = code
-	revs, err := s.o.Engine.Commit(ctx, slices.Concat(ops, written, granted)...)
+	bound, err := s.bind(ctx, v, now)
+	if err != nil {
+		return err
+	}
+	revs, err := s.o.Engine.Commit(ctx, slices.Concat(ops, written, granted, bound)...)
 	if err != nil {
 		return err
 	}
@@ -248,6 +252,16 @@ type Presented struct {
 	State State
 
 	row store.Row[grantRecord]
+}
+
+// Renew gives the grant the claims that its provider has of the person by now. The next Rotate of a fresh refresh token writes them.
+func (p *Presented) Renew(claims map[string]any) error {
+	text, err := encode(claims)
+	if err != nil {
+		return err
+	}
+	p.Grant.Claims, p.row.Value.Claims = claims, text
+	return nil
 }
 
 // Format keeps the family's secret and the person's claims out of every log, whatever the verb.

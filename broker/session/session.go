@@ -13,6 +13,7 @@ import (
 
 	"fedbroker/store"
 	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/spec"
 )
 
 // Errors of the store. Others are the engine's: nothing may be issued on them.
@@ -44,6 +45,7 @@ type Store struct {
 	sessions *store.Table[sessionRecord]
 	grants   *store.Table[grantRecord]
 	attempts *store.Table[attemptRecord]
+	bonds    *store.Table[bondRecord]
 }
 
 const (
@@ -80,7 +82,7 @@ func Open(o Options) (*Store, error) {
 		Bucket: bucketGrants, Version: 1, Sealing: o.Sealing, Sealed: func(r *grantRecord) []*[]byte { return []*[]byte{&r.Claims, &r.Family} },
 	})
 	s.attempts, err3 = store.NewTable[attemptRecord](o.Engine, store.TableOptions[attemptRecord]{Bucket: bucketAttempts, Version: 1})
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if err := errors.Join(err1, err2, err3, s.openBonds()); err != nil {
 		return nil, fmt.Errorf("sessions: %w", err)
 	}
 	return s, nil
@@ -101,6 +103,9 @@ type Session struct {
 	Created, Seen   time.Time
 	Expires         time.Time // the nearer of its absolute and its idle end
 	Former          []string  // sids of the same person in the same browser that it took over, newest last: who signs out, signs out of them
+
+	Renewal      spec.Secret // of a login at a provider that is asked again: by what. Begin keeps it in a Bond; "" of a session that was looked up
+	RenewalNonce string      // of that login's attempt
 
 	rev  uint64
 	hash []byte

@@ -74,6 +74,7 @@ var rungs = map[string]int{
 	"broker/release":       2,
 	"broker/metadata":      2,
 	"broker/token":         3,
+	"broker/recheck":       3,
 	"broker/session":       3,
 	"broker/decision":      3,
 	"broker/confighistory": 3,

@@ -92,6 +92,9 @@ func (s Upstream) withLoginDefaults(preset presets.Preset, kind Kind) Upstream {
 	}
 	if s.Scopes == nil {
 		s.Scopes = kind.Scopes
+		if s.Refresh { // OpenID Connect Core §11
+			s.Scopes = append(slices.Clone(s.Scopes), scopeOffline)
+		}
 	}
 	return s
 }
@@ -120,10 +123,11 @@ func (s Upstream) withEndpoints(preset presets.Preset) Upstream {
 	return s
 }
 
+// scopeOffline asks for a refresh token (OpenID Connect Core §11).
+const scopeOffline = "offline_access"
+
 // unserved are the keys that are judged and that nothing reads yet.
-var unserved = []string{
-	"linking", "refresh",
-}
+var unserved = []string{"linking"}
 
 // Unserved lists the keys that are present and judged but that nothing serves, sorted: what they ask for does not happen.
 func (s Upstream) Unserved() []string {
