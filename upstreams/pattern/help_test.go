@@ -32,6 +32,7 @@ type world struct {
 	hang     map[string]chan struct{} // by issuer: closed when it may answer
 	seed     map[string]string        // of its key [the issuer]
 	asked    map[string]int
+	fresh    time.Duration // of a key set [10 minutes]
 	fetches  int
 	now, top int // at a time, and the most that ever were
 }
@@ -74,7 +75,7 @@ func (w *world) source(issuer string) keys.Upstream {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return keys.Fetched{Set: w.set(issuer)}, nil
+		return keys.Fetched{Set: w.set(issuer), FreshFor: w.fresh}, nil
 	}}
 }
 
