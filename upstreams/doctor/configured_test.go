@@ -202,6 +202,7 @@ func TestSnippetIsAConfiguration(t *testing.T) {
 		"post":          upstreamtest.With("token_endpoint_auth_methods_supported", []string{"client_secret_post"}),
 		"assertions":    upstreamtest.With("token_endpoint_auth_methods_supported", []string{"private_key_jwt"}),
 		"other hosts":   upstreamtest.With("token_endpoint", "https://10.1.1.1:8443/token"),
+		"an address":    upstreamtest.With("token_endpoint", "https://[fd00::1]:8443/token"),
 		"hostile hosts": upstreamtest.With("token_endpoint", "https://a\"]\n    issuer: evil/token"),
 		"few scopes":    upstreamtest.With("scopes_supported", []string{"openid", "x: y"}),
 	} {
@@ -224,4 +225,20 @@ func TestSnippetIsAConfiguration(t *testing.T) {
 			configured(t, s) // reports what is wrong with it
 		})
 	}
+}
+
+func TestSnippetNamesNoHostThatIsNotPlain(t *testing.T) {
+	for host, want := range map[string]bool{"10.1.1.1:8443": true, "１0.1.1.1": false /* a wide digit */} {
+		c := newClinic(t, upstreamtest.Options{})
+		c.AlterDiscovery(upstreamtest.With("userinfo_endpoint", "https://"+host+"/me"))
+		if got := strings.Contains(c.examine().Snippet, "credential_hosts"); got != want {
+			t.Errorf("%s: got %v", host, got)
+		}
+	}
+}
+
+func TestOptionsThatNoClientTakes(t *testing.T) {
+	c := newClinic(t, upstreamtest.Options{})
+	c.o.Timeout = -1
+	c.wants(findings.Fail, "fetch.url", "negative")
 }

@@ -12,9 +12,6 @@ import (
 	"fedbroker/upstreams/outbound"
 )
 
-// maxOrigins is how many hosts one provider may send us to: more would make us its messenger.
-const maxOrigins = 8
-
 // document is a discovery document (OpenID Connect Discovery §3, RFC 8414 §2). What is not of its type counts as absent; see members.
 type document struct{ jose.Claims }
 
@@ -204,7 +201,6 @@ func list(none, before string, all []string) string {
 type endpoint struct {
 	name, url string
 	called    bool // by this broker, with credentials; else by browsers alone
-	keys      bool // fetched elsewhere
 }
 
 // endpoints judges where endpoints are, and connects once to each host that nothing was asked of yet.
@@ -217,11 +213,7 @@ func (x *examination) endpoints(ctx context.Context, all []endpoint) {
 			x.credentialHost(e)
 		}
 		u, err := url.Parse(e.url)
-		if err != nil || e.keys || x.contacts[origin(u)] {
-			continue
-		}
-		if len(x.contacts) >= maxOrigins {
-			x.unchecked(fmt.Sprintf("the host of %s: more than %d hosts", e.name, maxOrigins))
+		if err != nil || x.contacts[origin(u)] {
 			continue
 		}
 		from := len(x.report.Findings)

@@ -116,8 +116,9 @@ func (x *examination) examine(ctx context.Context) {
 		x.keysOfFile(ctx)
 	case x.spec.JWKSURI != "" && !x.logins():
 		x.unchecked("discovery: jwks_uri says where the keys are, and nobody logs in")
-		x.endpoints(ctx, []endpoint{{name: "jwks_uri", url: x.spec.JWKSURI, keys: true}})
-		x.keys(ctx, x.spec.JWKSURI, nil)
+		if x.endpointFits(endpoint{name: "jwks_uri", url: x.spec.JWKSURI}) {
+			x.keys(ctx, x.spec.JWKSURI, nil)
+		}
 	default:
 		x.discovered(ctx)
 	}

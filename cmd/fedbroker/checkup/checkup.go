@@ -21,7 +21,7 @@ import (
 )
 
 // atOnce is how many providers are examined at a time.
-const atOnce = 8
+const atOnce = 32
 
 // Host is the program that the command is part of. All its fields are required.
 type Host struct {
