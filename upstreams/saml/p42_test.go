@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,34 @@ func TestP42_CommentsInTheNameIDHideNothing(t *testing.T) {
 	w.refused(bytes.Replace(good, []byte("admin.evil"), []byte("admin<x/>.evil"), 1), verify.ReasonNonsense)
 }
 
+// Were a document to come through that reads otherwise than it was signed, what was signed would count: here a value with a comment in it, which is none where it was
+// parsed, and whole where it was verified.
+func TestP42_ValuesOnlyFromTheVerifiedElement(t *testing.T) {
+	w := newWorld(t)
+	var assertion *etree.Element
+	w.reply(func(r *samlidp.Reply) {
+		r.Attributes = [][]string{{"role", "reader.guest"}}
+		r.After = func(response *etree.Element) {
+			assertion = response.SelectElement("Assertion").Copy()
+			value := assertion.FindElement("//AttributeValue")
+			value.SetText("reader")
+			value.CreateComment("x")
+			value.CreateText(".guest")
+		}
+	})
+	id, err := w.provider.Prove(t.Context(), assertion, w.attempt)
+	if err != nil || id.Claims["role"] != "reader.guest" {
+		t.Errorf("got %+v, %v", id, err)
+	}
+}
+
+func TestP42_PrefixesAreDeclared(t *testing.T) {
+	w := newWorld(t)
+	w.refused(w.reply(func(r *samlidp.Reply) {
+		r.After = func(e *etree.Element) { e.FindElement("//AuthnContext").CreateElement("x:y") }
+	}), verify.ReasonNonsense)
+}
+
 func TestP42_IDsAreUniqueAndPlain(t *testing.T) {
 	w := newWorld(t)
 	w.refused(w.reply(func(r *samlidp.Reply) { r.ResponseID = r.AssertionID }), verify.ReasonNonsense)
@@ -202,6 +231,41 @@ func TestP42_OneFormOfSignature(t *testing.T) {
 				r.After = func(e *etree.Element) { change(e.FindElement("//Assertion/Signature")) }
 			}), verify.ReasonSignature)
 		})
+	}
+}
+
+// Signatures that are good, and of another form.
+func TestP42_OneFormOfSignatureReallySigned(t *testing.T) {
+	for name, change := range map[string]func(string) string{
+		"the whole document": func(s string) string { return regexp.MustCompile(`URI="[^"]*"`).ReplaceAllString(s, `URI=""`) },
+		"one more transform": func(s string) string {
+			return strings.Replace(s, "</ds:Transforms>", `<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/></ds:Transforms>`, 1)
+		},
+		"comments kept": func(s string) string {
+			return strings.Replace(s, `xml-exc-c14n#"></ds:Transform>`, `xml-exc-c14n#WithComments"></ds:Transform>`, 1)
+		},
+		"two references": func(s string) string {
+			return strings.Replace(s, "</ds:SignedInfo>", s[strings.Index(s, "<ds:Reference"):], 1)
+		},
+		"prefixes of SignedInfo": func(s string) string {
+			return strings.Replace(s, `xml-exc-c14n#"/>`, `xml-exc-c14n#"><x xmlns="urn:x"/></ds:CanonicalizationMethod>`, 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.refused(w.reply(func(r *samlidp.Reply) {
+				r.SignedInfo = func(s string) string {
+					if change(s) == s {
+						t.Fatal("nothing changed")
+					}
+					return change(s)
+				}
+			}), verify.ReasonSignature)
+		})
+	}
+	w := newWorld(t)
+	if _, err := w.finish(w.reply(func(r *samlidp.Reply) { r.SignedInfo = func(s string) string { return s } })); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -116,7 +116,8 @@ type Reply struct {
 
 	Unsigned, SignResponse bool
 	Canonicalizer          dsig.Canonicalizer
-	Prefixes               string // of an exclusive Canonicalizer with a list of prefixes
+	SignedInfo             func(string) string // changes it before it is signed
+	Prefixes               string              // of an exclusive Canonicalizer with a list of prefixes
 	SignatureMethod        string
 	DigestMethod           string
 	Before                 func(response, assertion *etree.Element) // anything is signed

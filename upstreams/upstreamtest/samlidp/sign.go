@@ -46,10 +46,14 @@ func (p *IdP) sign(r Reply, e *etree.Element) (*etree.Element, error) {
 		prefixes = fmt.Sprintf(`<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="%s"></ec:InclusiveNamespaces>`, r.Prefixes)
 	}
 	algorithm := r.Canonicalizer.Algorithm()
-	info, err := element(fmt.Sprintf(`<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:CanonicalizationMethod Algorithm="%s"/><ds:SignatureMethod Algorithm="%s"/>`+
+	text := fmt.Sprintf(`<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:CanonicalizationMethod Algorithm="%s"/><ds:SignatureMethod Algorithm="%s"/>`+
 		`<ds:Reference URI="#%s"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/><ds:Transform Algorithm="%s">%s</ds:Transform></ds:Transforms>`+
 		`<ds:DigestMethod Algorithm="%s"/><ds:DigestValue>%s</ds:DigestValue></ds:Reference></ds:SignedInfo>`,
-		algorithm, r.SignatureMethod, e.SelectAttrValue("ID", ""), algorithm, prefixes, r.DigestMethod, sum(digests, canonical)))
+		algorithm, r.SignatureMethod, e.SelectAttrValue("ID", ""), algorithm, prefixes, r.DigestMethod, sum(digests, canonical))
+	if r.SignedInfo != nil {
+		text = r.SignedInfo(text)
+	}
+	info, err := element(text)
 	if err != nil {
 		return nil, err
 	}
