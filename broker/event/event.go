@@ -39,6 +39,8 @@ const (
 	KindUpstreamAlarm   Kind = "upstream_alarm"   // what an operator must know of an upstream before tokens are refused
 	KindUpstreamBreaker Kind = "upstream_breaker" // an endpoint of an upstream is not asked any more, or asked again; the target is which
 	KindConfigReload    Kind = "config_reload"    // a new configuration applied, or refused and the one before kept
+	KindConfigRead      Kind = "config_read"      // one that was applied once, read by an operator with all that it holds
+	KindConfigRollback  Kind = "config_rollback"  // one that was applied once, put back in its place by an operator
 )
 
 // Outcome is how it ended.

@@ -71,6 +71,7 @@ var rungs = map[string]int{
 	"broker/clients":       2,
 	"broker/dpop":          2,
 	"broker/record":        2,
+	"broker/refusal":       2,
 	"broker/release":       2,
 	"broker/metadata":      2,
 	"broker/token":         3,

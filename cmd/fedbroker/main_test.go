@@ -221,6 +221,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"awaitlog": awaitLog, "hashes": keepHashes, "sealed": wantSealed, "journalled": wantJournalled,
 			"serve": func(ts *testscript.TestScript, _ bool, _ []string) {
 				s, err := startServer(ts.MkAbs("."))
 				ts.Check(err)

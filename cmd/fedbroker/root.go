@@ -88,7 +88,7 @@ asks an explicit default-deny policy, and answers with tokens that the next audi
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVarP(&a.config, "config", "c", "fedbroker.yaml", "the configuration `FILE`")
-	root.AddCommand(a.serve(), a.check(), a.test(), a.diff(), a.audit(), a.explain(), a.reports(checkup.Host{Does: a.does, Load: a.load, Report: a.report, Misuse: misuse}.Doctor()), a.demo(), a.secret(), a.keys(), a.lineage(), a.revoke(), a.sessions(), a.upstreams(), a.upkeep().Drill(a.reports), a.configuration(), a.version())
+	root.AddCommand(a.serve(), a.check(), a.test(), a.diff(), a.audit(), a.explain(), a.reports(checkup.Host{Does: a.does, Load: a.load, Report: a.report, Misuse: misuse}.Doctor()), a.demo(), a.secret(), a.upkeep().Signing(a.reports), a.lineage(), a.revoke(), a.sessions(), a.upstreams(), a.upkeep().Drill(a.reports), a.configuration(), a.version())
 	return root
 }
 

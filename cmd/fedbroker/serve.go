@@ -78,18 +78,21 @@ func (a *app) runServer(ctx context.Context) (err error) {
 	if err != nil {
 		return explained(err)
 	}
-	anew := reload.New(reload.Options{Loaded: c, Load: func() (*config.Loaded, error) { return a.load(config.Options{}) }, Broker: b, Log: log})
-	return listen(ctx, c, b, anew, log)
+	anew, configs, err := a.reloading(c, held, b, log)
+	if err != nil {
+		return err
+	}
+	return listen(ctx, c, b, anew, configs, log)
 }
 
 // listen opens both planes and serves until ctx ends or one of them can't go on. The broker's loops outlive the requests.
-func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, anew *reload.Reloader, log *slog.Logger) error {
+func listen(ctx context.Context, c *config.Loaded, b *broker.Broker, anew *reload.Reloader, configs admin.Configs, log *slog.Logger) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	operators, err := admin.New(admin.Options{
 		Spec: c.Admin, Broker: b, Logger: log, Explain: newExplainer(anew.Current, b.Judge, b.Decisions()),
-		Token: func() upstreams.Secret { return anew.Current().Admin.Token },
+		Token: func() upstreams.Secret { return anew.Current().Admin.Token }, Configs: configs,
 	})
 	if errors.Is(err, admin.ErrSocketInUse) {
 		return fmt.Errorf("admin socket %s: another server answers on it", c.Admin.Socket)

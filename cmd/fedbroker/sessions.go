@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +66,13 @@ func printSessions(w io.Writer, found []operator.Session, q operator.SessionQuer
 	if len(found) > 0 && len(found) == q.Limit {
 		fmt.Fprintf(w, "there may be more: --after %s\n", found[len(found)-1].ID)
 	}
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func (a *app) revokeSessions() *cobra.Command {

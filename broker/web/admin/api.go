@@ -59,8 +59,8 @@ type named struct {
 // nothing is the body of an act that needs no words: {}.
 type nothing struct{}
 
-// api is the operator's part, behind the lock.
-func (s *Server) api() http.Handler {
+// api is the operator's part, behind the lock. owner says that whoever asks may open the socket.
+func (s *Server) api(owner bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+pathReadiness, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.ready(ctx), nil }))
 	mux.Handle("GET "+pathKeys, act(s, func(ctx context.Context, _ nothing) (any, error) { return s.operator.Keys(ctx) }))
@@ -79,6 +79,7 @@ func (s *Server) api() http.Handler {
 	}))
 	s.explaining(mux)
 	s.upstreams(mux)
+	s.configs(mux, owner)
 	return jsonOnly(mux)
 }
 

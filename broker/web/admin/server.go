@@ -27,6 +27,7 @@ type Options struct {
 	Listener net.Listener     // instead of one at Spec.Listen; closed by the server
 	Now      func() time.Time // [time.Now]
 	Explain  Explainer        // nil: nothing is explained here
+	Configs  Configs          // nil: no configurations are kept
 
 	// Token is the operators' token of now, "" for none; it is asked for each request, so that a rotated one counts at once. [that of Spec]
 	Token func() upstreams.Secret
@@ -37,6 +38,7 @@ type Server struct {
 	log       *slog.Logger
 	operator  Operator
 	explainer Explainer // nil: none
+	kept      Configs   // nil: none
 	ready     func(context.Context) broker.Readiness
 	metrics   http.Handler
 	socket    *net.UnixListener // nil: none
@@ -60,7 +62,7 @@ func New(o Options) (*Server, error) {
 	if o.Broker == nil {
 		return nil, errors.New("admin: no broker")
 	}
-	s := &Server{operator: o.Broker.Operator(), explainer: o.Explain, ready: o.Broker.Ready, metrics: o.Broker.Metrics().Handler()}
+	s := &Server{operator: o.Broker.Operator(), explainer: o.Explain, kept: o.Configs, ready: o.Broker.Ready, metrics: o.Broker.Metrics().Handler()}
 	if err := s.open(o); err != nil {
 		return nil, err
 	}
@@ -82,7 +84,7 @@ func (s *Server) open(o Options) error {
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	s.unix, s.tcp = s.newHTTP(s.api()), s.newHTTP(newLock(spec, o.Token, cas).admit(s.api()))
+	s.unix, s.tcp = s.newHTTP(s.api(true)), s.newHTTP(newLock(spec, o.Token, cas).admit(s.api(false)))
 	s.tcp.TLSConfig = config
 	if s.listener = o.Listener; s.listener == nil && spec.Listen != "" {
 		if s.listener, err = net.Listen("tcp", spec.Listen); err != nil {

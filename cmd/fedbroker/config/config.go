@@ -116,10 +116,10 @@ func Judge(name string, texts []Text, o Options) (*Loaded, error) {
 func judge(s source, o Options) (*Loaded, error) {
 	c := &Loaded{Name: s.name, source: s}
 	r, syntax := c.decode(s, o)
-	if syntax != nil {
-		return nil, &Error{File: s.name, Problems: []Problem{*syntax}}
-	}
 	c.withDefaults(strict.Options{Folder: s.folder})
+	if syntax != nil {
+		return c, &Error{File: s.name, Problems: []Problem{*syntax}}
+	}
 	c.judge(r)
 	c.Warnings, c.files = r.Warnings(), r.files()
 	problems := r.Problems()

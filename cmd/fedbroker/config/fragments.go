@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"fedbroker/broker"
+	"fedbroker/broker/confighistory"
 	"fedbroker/broker/rules"
 	"fedbroker/cmd/fedbroker/config/strict"
 )
@@ -32,11 +33,8 @@ type fragment struct {
 	Exchange  []rules.Spec          `yaml:"exchange,omitempty"`
 }
 
-// Text is one file of a configuration as it was written, before any variable was put in.
-type Text struct {
-	Name string `json:"name,omitempty"` // upstreams.d/acme.yaml; "" for the main file
-	Text string `json:"text"`
-}
+// Text is one file of a configuration as it was written: upstreams.d/acme.yaml, or "" for the main file.
+type Text = confighistory.Text
 
 // source is a configuration that is to be judged.
 type source struct {
@@ -53,6 +51,15 @@ func (s source) beside(name string) string {
 	return filepath.Join(filepath.Dir(s.name), filepath.FromSlash(name))
 }
 
+// absent says that there is no main file, and what to do about it.
+type absent struct{ name string }
+
+func (e *absent) Error() string {
+	return fmt.Sprintf("there is no %s here: name yours with --config FILE, or begin with examples/quickstart/fedbroker.yaml; `fedbroker demo` needs none", e.name)
+}
+
+func (e *absent) Unwrap() error { return fs.ErrNotExist }
+
 // gather reads the main file and the fragments. The error means that there is no main file to judge.
 func gather(name string) (s source, err error) {
 	s.name = name
@@ -61,7 +68,7 @@ func gather(name string) (s source, err error) {
 	}
 	text, err := content(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("there is no %s here: name yours with --config FILE, or begin with examples/quickstart/fedbroker.yaml; `fedbroker demo` needs none", name)
+		return s, &absent{name}
 	}
 	if err != nil {
 		return s, fmt.Errorf("configuration: %w", err)
@@ -69,6 +76,20 @@ func gather(name string) (s source, err error) {
 	s.texts = []Text{{Text: text}}
 	s.fragments()
 	return s, nil
+}
+
+// Written reads the files without judging them; unread are fragments that are there and can't be read. A main file that is not there is not among them.
+func Written(name string) (texts []Text, unread []string, err error) {
+	s, err := gather(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.texts = []Text{{}}
+		s.fragments()
+		return s.texts[1:], s.unread, nil
+	}
+	if err == nil && len(s.wrong) > len(s.unread) {
+		err = &Error{File: name, Problems: s.wrong}
+	}
+	return s.texts, s.unread, err
 }
 
 // fragments reads the folder's files. Those of a Kubernetes volume are links through hidden folders, which are followed and not listed.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/confighistory"
 	"fedbroker/cmd/fedbroker/config"
 )
 
@@ -24,12 +25,15 @@ type Broker interface {
 	RefuseReload(ctx context.Context, err error)
 }
 
-// Options of New. All are required.
+// Options of New. All but the last are required.
 type Options struct {
 	Loaded *config.Loaded                 // that serves
 	Load   func() (*config.Loaded, error) // reads it anew
 	Broker Broker
 	Log    *slog.Logger
+
+	// Applied is told of each configuration that serves from now on, the first included.
+	Applied func(ctx context.Context, c *config.Loaded, cause confighistory.Cause)
 }
 
 // Reloader keeps a broker at what its files say.
@@ -37,11 +41,21 @@ type Reloader struct {
 	o       Options
 	current atomic.Pointer[config.Loaded]
 	files   watched
+	demands chan demand
+}
+
+// demand asks for a reload now.
+type demand struct {
+	cause confighistory.Cause
+	done  chan<- error // has room for the answer
 }
 
 // New makes one that has not looked yet.
 func New(o Options) *Reloader {
-	r := &Reloader{o: o, files: watched{names: o.Loaded.Watched()}}
+	r := &Reloader{o: o, files: watched{names: o.Loaded.Watched()}, demands: make(chan demand)}
+	if r.o.Applied == nil {
+		r.o.Applied = func(context.Context, *config.Loaded, confighistory.Cause) {}
+	}
 	r.current.Store(o.Loaded)
 	return r
 }
@@ -52,23 +66,43 @@ func (r *Reloader) Current() *config.Loaded { return r.current.Load() }
 // Run applies what has changed since the configuration was loaded, at once, and then whatever changes, and the whole anew whenever something
 // comes from hangup. It returns nil after ctx ended.
 func (r *Reloader) Run(ctx context.Context, hangup <-chan os.Signal) error {
+	r.o.Applied(ctx, r.Current(), confighistory.Start)
 	if c, err := r.read(); err != nil || !reflect.DeepEqual(c.File, r.Current().File) {
-		r.apply(ctx, c, err)
+		_ = r.apply(ctx, c, err, confighistory.FileChange) // told
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for looks := 1; ; looks++ {
+		d := demand{cause: confighistory.FileChange, done: make(chan error, 1)}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hangup:
+			d.cause = confighistory.Hangup
+		case d = <-r.demands:
 		case <-tick.C:
 			if !r.files.changed(looks%deepEvery == 0) || !r.files.settle(ctx) {
 				continue
 			}
 		}
 		c, err := r.read()
-		r.apply(ctx, c, err)
+		d.done <- r.apply(ctx, c, err, d.cause)
+	}
+}
+
+// Now reads and applies the whole anew, and returns what was wrong with it. It needs Run.
+func (r *Reloader) Now(ctx context.Context, cause confighistory.Cause) error {
+	done := make(chan error, 1)
+	select {
+	case r.demands <- demand{cause, done}:
+	case <-ctx.Done():
+		return fmt.Errorf("reload: %w", ctx.Err())
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("reload: %w", ctx.Err())
 	}
 }
 
@@ -88,20 +122,22 @@ func (r *Reloader) read() (c *config.Loaded, err error) {
 	return c, err
 }
 
-// apply hands on what can be used, and tells of what can't.
-func (r *Reloader) apply(ctx context.Context, c *config.Loaded, err error) {
+// apply hands on what can be used, and tells of what can't, which it returns.
+func (r *Reloader) apply(ctx context.Context, c *config.Loaded, err error, cause confighistory.Cause) error {
 	if err == nil {
 		err = fixed(r.Current().File, c.File)
 	}
 	if err != nil {
 		r.o.Broker.RefuseReload(ctx, err)
-		return
+		return err
 	}
-	if r.o.Broker.Reload(ctx, c.Config) != nil {
-		return // told by the broker
+	if err := r.o.Broker.Reload(ctx, c.Config); err != nil {
+		return err // told by the broker
 	}
 	c.LogWarnings(r.o.Log)
 	r.current.Store(c)
+	r.o.Applied(ctx, c, cause)
+	return nil
 }
 
 // errFixed is what a key can't do that was read when the process started.

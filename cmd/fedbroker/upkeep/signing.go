@@ -1,11 +1,10 @@
-package main
+package upkeep
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +12,8 @@ import (
 	"fedbroker/broker/web/admin"
 )
 
-func (a *app) keys() *cobra.Command {
+// Signing are the commands of the keys that sign our tokens.
+func (h Host) Signing(reports func(*cobra.Command) *cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
 		Short: "List or rotate the keys that sign our tokens",
@@ -29,12 +29,12 @@ one leaves the JWKS, and every token that it signed is dead.`,
 		Example: `  fedbroker keys rotate
   fedbroker keys rotate --compromised 6cX2…`,
 		Args: cobra.NoArgs,
-		RunE: a.does(func(ctx context.Context, _ []string) error {
-			return a.withOperator(ctx, func(o admin.Operator) error {
+		RunE: h.Does(func(ctx context.Context, _ []string) error {
+			return h.Operator(ctx, func(o admin.Operator) error {
 				if compromised != "" {
-					return a.printKeys(o.CompromiseKey(ctx, compromised))
+					return h.signing(o.CompromiseKey(ctx, compromised))
 				}
-				return a.printKeys(o.RotateKeys(ctx))
+				return h.signing(o.RotateKeys(ctx))
 			})
 		}),
 	}
@@ -44,19 +44,19 @@ one leaves the JWKS, and every token that it signed is dead.`,
 		Short:   "List the keys, with what each does now",
 		Example: `  fedbroker keys list --output json`,
 		Args:    cobra.NoArgs,
-		RunE: a.does(func(ctx context.Context, _ []string) error {
-			return a.withOperator(ctx, func(o admin.Operator) error { return a.printKeys(o.Keys(ctx)) })
+		RunE: h.Does(func(ctx context.Context, _ []string) error {
+			return h.Operator(ctx, func(o admin.Operator) error { return h.signing(o.Keys(ctx)) })
 		}),
 	}
-	cmd.AddCommand(a.reports(list), a.reports(rotate))
+	cmd.AddCommand(reports(list), reports(rotate))
 	return cmd
 }
 
-func (a *app) printKeys(keys []operator.Key, err error) error {
+func (h Host) signing(keys []operator.Key, err error) error {
 	if err != nil {
 		return err
 	}
-	return a.report(keys, func(w io.Writer) {
+	return h.Report(keys, func(w io.Writer) {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "KID\tALGORITHM\tSTATE\tCREATED\tSIGNS FROM\tRETIRES")
 		for _, k := range keys {
@@ -64,11 +64,4 @@ func (a *app) printKeys(keys []operator.Key, err error) error {
 		}
 		table.Flush()
 	})
-}
-
-func moment(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format(time.RFC3339)
 }
