@@ -39,7 +39,7 @@ func (b *Broker) completeLogins(s *served) (grants.Logins, error) {
 		return grants.Logins{}, fmt.Errorf("login: %w", err)
 	}
 	return grants.Logins{
-		Sessions: b.sessions, Clients: s.Clients, Released: s.Scopes.Claims, Issuers: s.LoginIssuer, Revoke: b.revoked, IDTTL: *s.Config.Tokens.IDTTL,
+		Sessions: b.sessions, Clients: s.Clients, Issuers: s.LoginIssuer, Revoke: b.revoked, IDTTL: *s.Config.Tokens.IDTTL,
 		Scopes: s.Scopes, Recheck: asked,
 	}, nil
 }

@@ -42,12 +42,11 @@ type Logins struct {
 	Clients  interface {
 		Lookup(id string) (*clients.Client, bool)
 	}
-	Released func(scope string) []string  // the claims of a scope (P8)
-	Issuers  func(upstream string) string // of an upstream that people can log in at; "" of any other
-	Revoke   Revoker
-	IDTTL    time.Duration
-
 	Scopes  *release.Scopes
+	Issuers func(upstream string) string // of an upstream that people can log in at; "" of any other
+	Revoke  Revoker
+	IDTTL   time.Duration
+
 	Recheck Recheck // of identity providers that are asked again on each refresh; nil: of none
 }
 
@@ -85,9 +84,6 @@ func (l login) authority(req *oauth.TokenRequest, g *session.Grant, targets []st
 	return policy.Combine(d)
 }
 
-// vouched are claims that never leave without their word.
-var vouched = [...][2]string{{"email", "email_verified"}, {"phone_number", "phone_number_verified"}}
-
 // stands holds a grant to the configuration of now: what an operator took from a client, no older grant gives back. scopes are those of the grant
 // that the client still has.
 func (l login) stands(g *session.Grant, client *clients.Client, scopes []string) error {
@@ -112,20 +108,7 @@ func (l login) told(g *session.Grant, client *clients.Client, scopes []string, s
 		asked, _ := oauth.ParseScope(scope)
 		scopes = registered(scopes, asked)
 	}
-	wanted, out := client.IDTokenClaims(l.Logins.Released), map[string]any{}
-	for _, s := range scopes {
-		for _, name := range l.Logins.Released(s) {
-			if v, ok := g.Claims[name]; ok && slices.Contains(wanted, name) {
-				out[name] = v
-			}
-		}
-	}
-	for _, pair := range vouched { // whoever is told an address is told whether anybody vouches for it (P5)
-		if _, told := out[pair[0]]; told {
-			out[pair[1]] = g.Claims[pair[1]] == true
-		}
-	}
-	return out
+	return l.Logins.Scopes.Told(g.Claims, client.IDTokenClaims(l.Logins.Scopes.Claims), scopes)
 }
 
 // alive refuses what a revocation names; a set that is too old to judge by is nobody's fault.

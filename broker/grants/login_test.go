@@ -739,7 +739,7 @@ func TestP17_RefreshNeverGrows(t *testing.T) {
 				rt.Fatalf("lives %v", got.Expires().Sub(h.clock()))
 			}
 			for name := range maps.Keys(g.Claims) {
-				if _, told := a.id[name]; told && !slices.ContainsFunc(a.authority.Scopes(), func(s string) bool { return slices.Contains(scopeClaims(s), name) }) {
+				if _, told := a.id[name]; told && !slices.ContainsFunc(a.authority.Scopes(), func(s string) bool { return slices.Contains(scopes.Claims(s), name) }) {
 					rt.Fatalf("%s is told without its scope", name)
 				}
 			}

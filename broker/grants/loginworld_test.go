@@ -21,6 +21,7 @@ import (
 	"fedbroker/broker/keyring"
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
+	"fedbroker/broker/release"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/rules"
 	"fedbroker/broker/session"
@@ -119,9 +120,7 @@ func (h *loginWorld) app(id string) *clients.Spec {
 	return &h.specs[slices.IndexFunc(h.specs, func(s clients.Spec) bool { return s.ID == id })]
 }
 
-func scopeClaims(scope string) []string {
-	return map[string][]string{"profile": {"name", "locale"}, "email": {"email", "email_verified"}}[scope]
-}
+var scopes = release.New(nil)
 
 func challenge(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
@@ -180,7 +179,7 @@ func (h *loginWorld) table() map[string]Grant {
 	registry := clients.NewRegistry(clients.Options{Specs: h.specs, Issuer: ourIssuer}, func(path, format string, args ...any) { h.t.Fatalf(path+": "+format, args...) }, nil)
 	d := Deps{
 		Issuer: ourIssuer, Policy: h.policy(), Chains: h.chains, Own: h.opener, Revoked: h.revoked, Upstreams: &world{},
-		Logins: Logins{Sessions: h.sessions, Clients: registry, Released: scopeClaims, Issuers: h.issuerOf, Revoke: h.revoked, IDTTL: idTTL},
+		Logins: Logins{Sessions: h.sessions, Clients: registry, Scopes: scopes, Issuers: h.issuerOf, Revoke: h.revoked, IDTTL: idTTL},
 	}
 	if h.store != nil {
 		d.Logins.Sessions = h.store

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/refusal"
 	"fedbroker/broker/rules"
 	"fedbroker/broker/session"
 	"fedbroker/mappers"
@@ -180,7 +181,7 @@ func (a *attempt) expect(p *presented) error {
 	if early, ok := up.(interface {
 		Expect(t jose.Unverified, want upstreams.Want) error
 	}); ok {
-		return upstreamError(early.Expect(p.token, want))
+		return refusal.Upstream(early.Expect(p.token, want))
 	}
 	return nil
 }

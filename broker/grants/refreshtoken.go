@@ -8,9 +8,9 @@ import (
 	"fedbroker/broker/oauth"
 	"fedbroker/broker/policy"
 	"fedbroker/broker/recheck"
+	"fedbroker/broker/refusal"
 	"fedbroker/broker/session"
 	"fedbroker/mappers"
-	"fedbroker/upstreams"
 )
 
 // refreshToken is RFC 6749 §6 with rotation (RFC 9700 §4.14.2, P36).
@@ -76,11 +76,7 @@ func (g refreshToken) recheck(ctx context.Context, client *clients.Client, p *se
 		return badGrant(oauth.ReasonIdPDenied, err)
 	}
 	if err != nil {
-		deny := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonIdPUnavailable).Because(err)
-		if e, ok := errors.AsType[*upstreams.Error](err); ok && e.RetryAfter > 0 {
-			deny.RetryAfter = e.RetryAfter
-		}
-		return deny
+		return refusal.Asked(err)
 	}
 	claims, err := client.Told(principal, p.Grant.Scopes, g.Logins.Scopes)
 	if _, refused := errors.AsType[*mappers.RefusedError](err); refused {

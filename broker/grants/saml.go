@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/refusal"
 	"fedbroker/broker/rules"
 	"fedbroker/upstreams"
 	"fedbroker/upstreams/saml"
@@ -40,7 +41,7 @@ func (a *attempt) chooseAssertion(p *presented) (saml.Provider, upstreams.Want, 
 	want := upstreams.Want{Purpose: p.role.purpose, Requester: a.req.Requester.ClientID, Now: a.req.Now, Claims: a.reads[up.Name()]}
 	expected, err := up.Expect(*p.assertion, want)
 	if err != nil {
-		return up, want, upstreamError(err)
+		return up, want, refusal.Upstream(err)
 	}
 	if s := (rules.Subject{Expires: expected}); s.Fresh(a.req.Now) != nil { // P18, before anybody is asked
 		return up, want, s.Fresh(a.req.Now)
@@ -56,7 +57,7 @@ func (a *attempt) verifyAssertion(ctx context.Context, p *presented) error {
 	}
 	id, err := up.Verify(ctx, *p.assertion, want)
 	if err != nil {
-		return upstreamError(err)
+		return refusal.Upstream(err)
 	}
 	return a.identify(p, &id)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"fedbroker/broker/oauth"
+	"fedbroker/broker/refusal"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/rules"
 	"fedbroker/mappers"
@@ -22,7 +23,7 @@ func (a *attempt) verifyExternal(ctx context.Context, p *presented) error {
 	}
 	id, err := up.Verify(ctx, p.token, want)
 	if err != nil {
-		return upstreamError(err)
+		return refusal.Upstream(err)
 	}
 	if err := a.identify(p, &id); err != nil {
 		return err
@@ -55,7 +56,7 @@ func (a *attempt) choose(p *presented) (upstreams.Upstream, upstreams.Want, erro
 func (a *attempt) introspect(ctx context.Context, p *presented) error {
 	id, err := p.opaque.Introspect(ctx, p.raw, upstreams.Want{Purpose: p.role.purpose, Requester: a.req.Requester.ClientID, Now: a.req.Now})
 	if err != nil {
-		return upstreamError(err)
+		return refusal.Upstream(err)
 	}
 	if a.req.Requester.Anonymous && len(id.Audiences) != 1 { // P21
 		return invalid(oauth.ReasonTokenAudience, errors.New("anonymous, and the token has not exactly one audience"))
@@ -177,41 +178,6 @@ func released(claims map[string]any) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// upstreamError keeps apart what is the token's fault and what is not (P27): a caller whose token may be good is told to come back.
-func upstreamError(err error) error {
-	e, ok := errors.AsType[*upstreams.Error](err)
-	switch {
-	case !ok:
-		return err
-	case !errors.Is(err, upstreams.ErrUnavailable):
-		return invalid(upstreamReason(e.Reason), err)
-	}
-	deny := oauth.Deny(oauth.CodeTemporarilyUnavailable, oauth.ReasonKeysUnavailable).Because(err)
-	if e.RetryAfter > 0 {
-		deny.RetryAfter = e.RetryAfter
-	}
-	return deny
-}
-
-func upstreamReason(r upstreams.Reason) oauth.Reason {
-	switch r {
-	case upstreams.ReasonClass:
-		return oauth.ReasonTokenClass
-	case upstreams.ReasonIssuer:
-		return oauth.ReasonTokenIssuer
-	case upstreams.ReasonAudience:
-		return oauth.ReasonTokenAudience
-	case upstreams.ReasonTime:
-		return oauth.ReasonTokenTime
-	case upstreams.ReasonConfirmation:
-		return oauth.ReasonConfirmation
-	case upstreams.ReasonAlgorithm, upstreams.ReasonUnknownKey, upstreams.ReasonSignature:
-		return oauth.ReasonSignature
-	default:
-		return oauth.ReasonToken
-	}
 }
 
 // revoked reads the answer of the revocation set: without a fresh one nothing is allowed (P26).

@@ -428,7 +428,7 @@ func (h *house) grantOf(a login.Answer, client string) (g session.Grant, access,
 	h.must(err)
 	pol := policy.Compile(rules.Options{AccessTTL: 10 * time.Minute, Upstreams: []rules.Upstream{{Name: "acme"}, {Name: "beta"}}, Clients: []rules.Client{{ID: client}}}, func(path, format string, args ...any) { h.Fatalf(path+format, args...) })
 	table := grants.Table(grants.Deps{Issuer: issuer, Policy: pol, Chains: h.chains, Own: h.opener, Revoked: h.revoked, Upstreams: noUpstreams{}, Logins: grants.Logins{
-		Sessions: h.sessions, Clients: h.registered, Released: release.New(nil).Claims, Issuers: h.issuerOf, Revoke: h.revoked, IDTTL: 5 * time.Minute,
+		Sessions: h.sessions, Clients: h.registered, Scopes: release.New(nil), Issuers: h.issuerOf, Revoke: h.revoked, IDTTL: 5 * time.Minute,
 	}})
 	spec := h.app(client)
 	req := &oauth.TokenRequest{GrantType: oauth.GrantAuthorizationCode, Now: h.clock(),

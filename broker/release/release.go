@@ -67,6 +67,27 @@ func (s *Scopes) Of(claims map[string]any, scopes []string) map[string]any {
 	return out
 }
 
+// vouched are claims that never leave without their word.
+var vouched = [...][2]string{{claimEmail, claimVerified}, {"phone_number", "phone_number_verified"}}
+
+// Told are the claims of an ID token: of those that are wanted there, what the scopes release.
+func (s *Scopes) Told(claims map[string]any, wanted, scopes []string) map[string]any {
+	out := map[string]any{}
+	for _, scope := range scopes {
+		for _, name := range s.claims[scope] {
+			if v, ok := claims[name]; ok && slices.Contains(wanted, name) {
+				out[name] = v
+			}
+		}
+	}
+	for _, pair := range vouched { // whoever is told an address is told whether anybody vouches for it (P5)
+		if _, told := out[pair[0]]; told {
+			out[pair[1]] = claims[pair[1]] == true
+		}
+	}
+	return out
+}
+
 // Names are all scopes that mean something to a login, sorted.
 func (s *Scopes) Names() []string {
 	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(s.claims)), oauth.ScopeOpenID, oauth.ScopeOfflineAccess)))
