@@ -31,14 +31,14 @@ type world struct {
 	fail     map[string]error         // by issuer
 	hang     map[string]chan struct{} // by issuer: closed when it may answer
 	seed     map[string]string        // of its key [the issuer]
-	asked    map[string]int
-	fresh    time.Duration // of a key set [10 minutes]
+	slow     map[string]time.Duration // by issuer: how long it takes to answer
+	fresh    time.Duration            // of a key set [10 minutes]
 	fetches  int
 	now, top int // at a time, and the most that ever were
 }
 
 func newWorld() *world {
-	return &world{fail: map[string]error{}, hang: map[string]chan struct{}{}, seed: map[string]string{}, asked: map[string]int{}}
+	return &world{fail: map[string]error{}, hang: map[string]chan struct{}{}, seed: map[string]string{}, slow: map[string]time.Duration{}}
 }
 
 func (w *world) change(f func(*world)) {
@@ -56,11 +56,10 @@ func (w *world) total() int {
 func (w *world) source(issuer string) keys.Upstream {
 	return keys.Upstream{Issuer: issuer, Source: func(ctx context.Context) (keys.Fetched, error) {
 		w.mu.Lock()
-		w.asked[issuer]++
 		w.fetches++
 		w.now++
 		w.top = max(w.top, w.now)
-		fail, hang := w.fail[issuer], w.hang[issuer]
+		fail, hang, slow := w.fail[issuer], w.hang[issuer], w.slow[issuer]
 		w.mu.Unlock()
 		defer w.change(func(w *world) { w.now-- })
 		if hang != nil {
@@ -69,6 +68,11 @@ func (w *world) source(issuer string) keys.Upstream {
 			case <-ctx.Done():
 				return keys.Fetched{}, ctx.Err()
 			}
+		}
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return keys.Fetched{}, ctx.Err()
 		}
 		if fail != nil {
 			return keys.Fetched{}, fail
