@@ -31,6 +31,7 @@ upstreams:
       - {kind: rename, from: dept, to: dept}
       - {kind: rename, from: essay, to: essay}
   - {name: keys, kind: jwt, issuer: "https://keys.invalid", algorithms: [%s], audiences: [fedbroker]}
+  - {name: many, kind: jwt, issuer_pattern: "https://many.invalid/*", audiences: [fedbroker]}
 clients:
   - {id: gateway, grant_types: [token-exchange], upstream_claim: full}
   - {id: orders-api, identifiers: [orders], grant_types: [token-exchange]}
@@ -45,6 +46,7 @@ exchange:
     requester: {clients: [orders-api]}
     grant: {audiences: [billing, ledger], scopes: [{name: billing.read, from: [orders.read]}], ttl: 5m, token_types: [jwt]}
   - {id: anyone, subject: {upstream: keys}, requester: {anonymous: true}, grant: {audiences: [deploy], ttl: 15m, outlive_subject: true, single_use: true}}
+  - {id: tenant, subject: {upstream: many, when: 'claims.iss == "https://many.invalid/a"'}, requester: {clients: [gateway]}, grant: {audiences: [ship]}}
 `
 
 const subjects = `
@@ -52,6 +54,8 @@ subjects:
   ada: {upstream: acme, claims: {sub: ada, dept: R&D, acr: gold}}
   hop: {issued: true, upstream: acme, claims: {sub: acme|ada, scope: orders.read, dept: R&D}}
   job: {upstream: keys, claims: {sub: "1"}}
+  tenant: {upstream: many, claims: {iss: "https://many.invalid/a", sub: "1"}}
+  stranger: {upstream: many, claims: {iss: "https://many.invalid/b", sub: "1"}}
 `
 
 func engine() (store.Engine, error) { return engines.Open("memory", engines.Options{}) }
@@ -140,6 +144,8 @@ func TestRun_PassesWhatHolds(t *testing.T) {
 		"a token that would be too long":      fmt.Sprintf(`subject: ada, claims: {essay: %q}, requester: gateway, expect: {decision: deny, rule: orders, reason: mapping}`, strings.Repeat("<", 11900)),
 		"a client without the grant":          `subject: ada, requester: batch, expect: {decision: deny, reason: grant_not_allowed, error: unauthorized_client}`,
 		"a client that no rule names":         `subject: job, requester: orders-api, audiences: [deploy], expect: {decision: deny, reason: target}`,
+		"a tenant of many":                    `subject: tenant, requester: gateway, audiences: [ship], expect: {decision: allow, rule: tenant, sub: many|ApeqVL5V0Ez8c_xHCFzEGa|1}`,
+		"another tenant":                      `subject: stranger, requester: gateway, audiences: [ship], expect: {decision: deny, rule: tenant, reason: condition, condition: when}`,
 		"a client that there is not":          `subject: ada, requester: stranger, expect: {decision: deny, reason: client_credentials, error: invalid_client}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,6 +251,8 @@ func TestCheck(t *testing.T) {
 		{subjects + "  eve: {upstream: nobody}\n" + good, "subjects.eve.upstream: want a configured upstream"},
 		{subjects + "  eve: {issued: true, upstream: nobody}\n" + good, "subjects.eve.upstream: want a configured upstream"},
 		{subjects + "  eve: {issued: true, claims: {iss: x}}\n" + good, "subjects.eve.claims.iss: want none"},
+		{subjects + "  eve: {upstream: many, claims: {sub: x}}\n" + good, "subjects.eve.claims.iss: want an issuer of many"},
+		{subjects + "  eve: {upstream: many, claims: {iss: https://many.invalid/a/b}}\n" + good, "subjects.eve.claims.iss: want an issuer of many"},
 		{subjects + `tests: [{subject: ada, expect: {decision: allow, rule: r}}]`, "tests[0].name: want one"},
 		{subjects + `tests: [{name: a, subject: ada, expect: {decision: allow, rule: r}}, {name: a, subject: ada, expect: {decision: allow, rule: r}}]`, "tests[1].name: want each name once"},
 		{subjects + `tests: [{name: a, now: soon, subject: ada, expect: {decision: allow, rule: r}}]`, "tests[0].now: want a time"},
