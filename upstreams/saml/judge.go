@@ -31,7 +31,7 @@ type judgement struct {
 
 // steps are what an assertion is held to, in order.
 var steps = [...]func(*judgement) error{
-	(*judgement).isOurUpstream, (*judgement).meant, (*judgement).times, (*judgement).confirmation, (*judgement).authentication, (*judgement).claims, (*judgement).who,
+	(*judgement).isOurUpstream, (*judgement).meant, (*judgement).times, (*judgement).confirmation, (*judgement).authentication, (*judgement).nameID, (*judgement).claims,
 }
 
 // judge says what an assertion proves, if its signature is good.
@@ -160,21 +160,22 @@ func (j *judgement) claims() error {
 		return j.Refuse(verify.ReasonSubject, err)
 	}
 	j.identity.Subject, j.identity.Claims = name, parsed.Map()
+	j.identity.BrokerSubject = subject.Broker(j.Upstream, j.issuer, name, false)
 	maps.DeleteFunc(j.identity.Claims, func(name string, _ any) bool { return !j.want.Claims.Holds(name) })
 	return nil
 }
 
-// who judges the NameID where it is the subject: one that never changes and never comes to another (SAML Core §8.3.7), of this identity provider for us. What
+// nameID judges the NameID where it is the subject: one that never changes and never comes to another (SAML Core §8.3.7), of this identity provider for us. What
 // is transient, or an address, names nobody tomorrow.
-func (j *judgement) who() error {
-	if slices.Contains(j.Subject, spec.ClaimSubject) {
-		switch n := j.name; {
-		case n == nil || n.format != FormatPersistent:
-			return j.Refuse(verify.ReasonSubject, errors.New("the NameID is not persistent"))
-		case n.qualifier != "" && n.qualifier != j.Issuer, n.spQualifier != "" && n.spQualifier != j.LoginAudience:
-			return j.Refuse(verify.ReasonSubject, errors.New("the NameID is qualified by another"))
-		}
+func (j *judgement) nameID() error {
+	if !slices.Contains(j.Subject, spec.ClaimSubject) {
+		return nil
 	}
-	j.identity.BrokerSubject = subject.Broker(j.Upstream, j.issuer, j.identity.Subject, false)
+	switch n := j.name; {
+	case n == nil || n.format != FormatPersistent:
+		return j.Refuse(verify.ReasonSubject, errors.New("the NameID is not persistent"))
+	case n.qualifier != "" && n.qualifier != j.Issuer, n.spQualifier != "" && n.spQualifier != j.LoginAudience:
+		return j.Refuse(verify.ReasonSubject, errors.New("the NameID is qualified by another"))
+	}
 	return nil
 }

@@ -174,6 +174,20 @@ func TestP42_PrefixesAreDeclared(t *testing.T) {
 	}), verify.ReasonNonsense)
 }
 
+<<<<<<< HEAD
+func TestP42_Depth(t *testing.T) {
+	w := newWorld(t)
+	w.refused(w.reply(func(r *samlidp.Reply) {
+		r.Before = func(_, a *etree.Element) { // signed, and where nothing is read
+			for e, depth := a.FindElement("//AuthnContext"), 0; depth < 30; depth++ {
+				e = e.CreateElement("saml:AuthnContextDecl")
+			}
+		}
+	}), verify.ReasonNonsense)
+}
+
+=======
+>>>>>>> origin/main
 func TestP42_IDsAreUniqueAndPlain(t *testing.T) {
 	w := newWorld(t)
 	w.refused(w.reply(func(r *samlidp.Reply) { r.ResponseID = r.AssertionID }), verify.ReasonNonsense)
