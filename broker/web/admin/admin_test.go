@@ -90,13 +90,18 @@ type plane struct {
 
 func run(t *testing.T, spec Spec) *plane {
 	t.Helper()
+	return runConfigs(t, spec, nil)
+}
+
+func runConfigs(t *testing.T, spec Spec, kept Configs) *plane {
+	t.Helper()
 	p := &plane{operator: &fakeOperator{}, ready: broker.Readiness{
 		Ready: true, Parts: []broker.Part{{Name: "engine", Detail: "/var/lib/fedbroker.db: locked"}}, Upstreams: []broker.Part{{Name: "acme", Detail: "never fetched"}},
 	}}
 	s := &Server{
-		operator: p.operator,
-		ready:    func(context.Context) broker.Readiness { return p.ready },
-		metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metric 1\n") }),
+		operator: p.operator, kept: kept,
+		ready:   func(context.Context) broker.Readiness { return p.ready },
+		metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metric 1\n") }),
 	}
 	if err := s.open(Options{Spec: spec, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)

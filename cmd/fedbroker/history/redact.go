@@ -81,16 +81,13 @@ type document struct {
 	text   string
 	starts []int // of its lines
 	marks  []mark
+	last   mark // that was found, and its column
+	column int
 }
 
 // walk marks where every key and value begins. A secret is whatever is below the key of one, and what an alias there stands for.
 func (d *document) walk(n *yaml.Node, secret bool) {
-	m := mark{line: min(max(n.Line, 1), len(d.starts)) - 1}
-	m.at = d.starts[m.line]
-	for column := n.Column; column > 1 && m.at < len(d.text) && d.text[m.at] != '\n'; column-- { // counted in characters
-		_, size := utf8.DecodeRuneInString(d.text[m.at:])
-		m.at += size
-	}
+	m := d.find(min(max(n.Line, 1), len(d.starts))-1, n.Column)
 	if secret && n.Kind == yaml.ScalarNode {
 		m.secret = n
 	}
@@ -105,6 +102,18 @@ func (d *document) walk(n *yaml.Node, secret bool) {
 		}
 		d.walk(child, below)
 	}
+}
+
+// find is the place of a column, counted in characters. It goes on from the place that was found last, where it can.
+func (d *document) find(line, column int) mark {
+	if d.last.line != line || column < d.column || d.column == 0 {
+		d.last, d.column = mark{line: line, at: d.starts[line]}, 1
+	}
+	for ; d.column < column && d.last.at < len(d.text) && d.text[d.last.at] != '\n'; d.column++ {
+		_, size := utf8.DecodeRuneInString(d.text[d.last.at:])
+		d.last.at += size
+	}
+	return d.last
 }
 
 // extent is where a secret begins and ends. One that does not stand there as its value is has its whole lines taken, up to what comes next.

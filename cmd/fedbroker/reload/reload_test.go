@@ -2,9 +2,11 @@ package reload_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"fedbroker/broker"
+	"fedbroker/broker/confighistory"
 	"fedbroker/cmd/fedbroker/config"
 	"fedbroker/cmd/fedbroker/reload"
 )
@@ -55,6 +58,8 @@ type house struct {
 	broker told
 	anew   *reload.Reloader
 	hangup chan os.Signal
+	mu     sync.Mutex
+	causes []confighistory.Cause // of what serves, in turn
 }
 
 // newHouse runs in a bubble of synctest; late is what happens between the loading and the running.
@@ -75,7 +80,7 @@ func (h *house) run(late func(*house)) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.anew = reload.New(reload.Options{Loaded: c, Load: load, Broker: &h.broker, Log: slog.New(slog.DiscardHandler)})
+	h.anew = reload.New(reload.Options{Loaded: c, Load: load, Broker: &h.broker, Log: slog.New(slog.DiscardHandler), Applied: h.applied})
 	if late != nil {
 		late(h)
 	}
@@ -89,6 +94,12 @@ func (h *house) run(late func(*house)) {
 		}
 	})
 	synctest.Wait()
+}
+
+func (h *house) applied(_ context.Context, _ *config.Loaded, cause confighistory.Cause) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.causes = append(h.causes, cause)
 }
 
 func (h *house) write(name, content string) {
@@ -248,6 +259,41 @@ func TestReload_RotatedOperatorsTokenIsApplied(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
+}
+
+func TestReload_TellsWhatServesAndWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, nil)
+		h.write("fedbroker.yaml", more)
+		h.want(2*time.Second, 1, 0)
+		h.hangup <- os.Interrupt
+		h.want(0, 2, 0)
+		h.write("fedbroker.yaml", "issuer: [")
+		if err := h.anew.Now(t.Context(), confighistory.Rollback); err == nil || !strings.Contains(err.Error(), "fedbroker.yaml:2: ") {
+			t.Errorf("what is wrong: %v", err)
+		}
+		h.write("fedbroker.yaml", text)
+		if err := h.anew.Now(t.Context(), confighistory.Rollback); err != nil || len(h.anew.Current().Clients) != 1 {
+			t.Errorf("want it applied when Now returns: %v", err)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if want := []confighistory.Cause{confighistory.Start, confighistory.FileChange, confighistory.Hangup, confighistory.Rollback}; !slices.Equal(h.causes, want) {
+			t.Errorf("want %v, got %v", want, h.causes)
+		}
+	})
+}
+
+func TestReload_NowEndsWithItsContext(t *testing.T) {
+	c, err := config.Load("../config/testdata/example.yaml", config.Options{MayLack: true})
+	if c == nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := reload.New(reload.Options{Loaded: c}).Now(ctx, confighistory.Rollback); !errors.Is(err, context.Canceled) {
+		t.Errorf("nothing runs: %v", err)
+	}
 }
 
 func TestReload_HangupReadsAnewWithoutAChange(t *testing.T) {
