@@ -17,7 +17,11 @@ func printList(w io.Writer, all []operator.Upstream) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tKIND\tSTATE\tKEYS\tCONFIRMED\tSERVES UNTIL\tNEXT FETCH\tLAST ERROR\tALARMS\tNOT ASKED")
 	for _, u := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", u.Name, u.Kind, u.State, len(u.Keys), moment(u.Confirmed), moment(u.ServesUntil),
+		held := strconv.Itoa(len(u.Keys))
+		if u.State == operator.StateByIssuer {
+			held = fmt.Sprintf("of %d issuers", len(u.Issuers))
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", u.Name, u.Kind, u.State, held, moment(u.Confirmed), moment(u.ServesUntil),
 			moment(u.NextFetch), or(u.LastError), or(alarms(u.Alarms)), or(strings.Join(notAsked(u.Breakers), ", ")))
 	}
 	table.Flush()

@@ -42,3 +42,27 @@ func TestUpstreamIsShownWithTheEndpointsThatNobodyAsks(t *testing.T) {
 		}
 	}
 }
+
+func TestPatternIsShownByItsIssuers(t *testing.T) {
+	var listed, shown, drilled, fresh strings.Builder
+	end := time.Unix(1_800_000_000, 0)
+	u := operator.Upstream{Name: "clusters", Kind: "jwt", Issuer: "https://*.idp.example", State: operator.StateByIssuer, Issuers: []operator.MetIssuer{
+		{Issuer: "https://a.idp.example", State: "ok", Keys: 2, ServesUntil: end}, {Issuer: "https://b.idp.example", State: "stale", LastError: "timeout"},
+	}}
+	printList(&listed, []operator.Upstream{u})
+	printUpstream(&shown, u)
+	printOutage(&drilled, operator.Outage{Upstream: "clusters", State: operator.StateByIssuer, Survives: 7200, Issuers: []operator.IssuerOutage{{Issuer: "https://a.idp.example", Until: end}}})
+	printOutage(&fresh, operator.Outage{Upstream: "clusters", State: operator.StateByIssuer})
+	for text, wants := range map[string][]string{
+		listed.String():  {"of 2 issuers"},
+		shown.String():   {"https://*.idp.example", "https://a.idp.example", "2027-01-15", "https://b.idp.example", "timeout"},
+		drilled.String(): {"survives 2 h for all 1 issuers", "issuer https://a.idp.example until 2027-01-15", "after a restart"},
+		fresh.String():   {"has met no issuer"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("want %q, got\n%s", want, text)
+			}
+		}
+	}
+}
