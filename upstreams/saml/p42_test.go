@@ -174,7 +174,6 @@ func TestP42_PrefixesAreDeclared(t *testing.T) {
 	}), verify.ReasonNonsense)
 }
 
-<<<<<<< HEAD
 func TestP42_Depth(t *testing.T) {
 	w := newWorld(t)
 	w.refused(w.reply(func(r *samlidp.Reply) {
@@ -186,8 +185,6 @@ func TestP42_Depth(t *testing.T) {
 	}), verify.ReasonNonsense)
 }
 
-=======
->>>>>>> origin/main
 func TestP42_IDsAreUniqueAndPlain(t *testing.T) {
 	w := newWorld(t)
 	w.refused(w.reply(func(r *samlidp.Reply) { r.ResponseID = r.AssertionID }), verify.ReasonNonsense)
