@@ -54,8 +54,9 @@ gameday: ## a minute of rotations, withdrawals, an outage, two crashes and 100,0
 bench: build ## ratios of bare crypto to whole, memory, start-up (not in CI); docs/PERFORMANCE.md
 	@GO='$(GO)' .ci/bench
 
-schema: ## write docs/fedbroker.schema.json anew
+schema: ## write the schemas of the configuration in docs/ anew
 	$(GO) run ./cmd/fedbroker config schema > docs/fedbroker.schema.json.new && mv docs/fedbroker.schema.json.new docs/fedbroker.schema.json
+	$(GO) run ./cmd/fedbroker config schema --fragment > docs/fedbroker.fragment.schema.json.new && mv docs/fedbroker.fragment.schema.json.new docs/fedbroker.fragment.schema.json
 
 clean: ## remove what builds leave behind
 	rm -rf bin .ci/interop/work .ci/interop/node_modules

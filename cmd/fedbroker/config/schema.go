@@ -60,6 +60,16 @@ type generator struct {
 // Schema is the JSON Schema of the configuration file.
 func Schema() ([]byte, error) {
 	root, _, err := generate()
+	return written(root, err)
+}
+
+// FragmentSchema is the JSON Schema of a file in Folder.
+func FragmentSchema() ([]byte, error) {
+	root, _, err := generateFor(reflect.TypeFor[fragment](), "upstreams.d/*.yaml", "One partner of a fedbroker configuration: its upstreams, and the rules on them.")
+	return written(root, err)
+}
+
+func written(root *schema, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -71,15 +81,19 @@ func Schema() ([]byte, error) {
 }
 
 func generate() (*schema, *generator, error) {
+	return generateFor(reflect.TypeFor[File](), "fedbroker.yaml", "Configuration of fedbroker.")
+}
+
+func generateFor(t reflect.Type, title, description string) (*schema, *generator, error) {
 	known, err := words()
 	if err != nil {
 		return nil, nil, err
 	}
 	g := &generator{shared: shared(), words: known, defs: map[string]*schema{}, used: map[string]bool{}}
-	root := g.structure("", reflect.TypeFor[File]())
+	root := g.structure("", t)
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
-	root.Title = "fedbroker.yaml"
-	root.Description = "Configuration of fedbroker. Any text may hold ${ENV} ($${ is a literal ${); relative paths are relative to the file's folder."
+	root.Title = title
+	root.Description = description + " Any text may hold ${ENV} ($${ is a literal ${); relative paths are relative to the file's folder."
 	root.Defs = g.defs
 	return root, g, nil
 }

@@ -18,17 +18,19 @@ import (
 	"fedbroker/cmd/fedbroker/config/strict"
 )
 
-func TestSchema_FileIsCurrent(t *testing.T) {
-	want, err := Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile("../../../docs/fedbroker.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("docs/fedbroker.schema.json is not what `fedbroker config schema` prints: run `make schema`")
+func TestSchema_FilesAreCurrent(t *testing.T) {
+	for name, print := range map[string]func() ([]byte, error){"fedbroker.schema.json": Schema, "fedbroker.fragment.schema.json": FragmentSchema} {
+		want, err := print()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile("../../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("docs/%s is not what `fedbroker config schema` prints: run `make schema`", name)
+		}
 	}
 }
 

@@ -42,14 +42,20 @@ func (h Host) Commands() []*cobra.Command {
 
 // Schema prints the JSON Schema of the configuration file, or that of fragments.
 func (h Host) Schema(out io.Writer) *cobra.Command {
-	return &cobra.Command{
-		Use:     "schema",
-		Short:   "Print the JSON Schema of the configuration file",
-		Long:    "Prints the JSON Schema of the configuration file, for an editor that completes and checks YAML by it.",
-		Example: `  fedbroker config schema > fedbroker.schema.json`,
-		Args:    cobra.NoArgs,
+	fragment := false
+	cmd := &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration file",
+		Long:  "Prints the JSON Schema of the configuration file, for an editor that completes and checks YAML by it; with --fragment, that of the files in " + config.Folder + ".",
+		Example: `  fedbroker config schema > fedbroker.schema.json
+  fedbroker config schema --fragment > fedbroker.fragment.schema.json`,
+		Args: cobra.NoArgs,
 		RunE: h.Does(func(context.Context, []string) error {
-			text, err := config.Schema()
+			print := config.Schema
+			if fragment {
+				print = config.FragmentSchema
+			}
+			text, err := print()
 			if err != nil {
 				return err
 			}
@@ -57,6 +63,8 @@ func (h Host) Schema(out io.Writer) *cobra.Command {
 			return err
 		}),
 	}
+	cmd.Flags().BoolVar(&fragment, "fragment", false, "that of a fragment")
+	return cmd
 }
 
 // reaching adds the flag that says where the server is, for when the files can't.
