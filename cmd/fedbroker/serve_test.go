@@ -199,3 +199,50 @@ func TestServe_SIGHUPAppliesTheConfigurationAnew(t *testing.T) {
 		t.Errorf("want the client gone, got %d %v", status, body)
 	}
 }
+
+// A rotated operators' token counts without a restart; the one before is dead.
+func TestP47_RotatedOperatorsTokenOfARunningServer(t *testing.T) {
+	const old, fresh = "the-operators-old-token", "the-operators-new-token"
+	dir := configFolder(t)
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("admin.token", old)
+	write("fedbroker.yaml", testConfig+"admin: {listen: 127.0.0.1:0, token_file: admin.token}\n")
+	s := mustStart(t, dir)
+	var line struct{ Admin string }
+	for text := range strings.Lines(s.log()) {
+		if strings.Contains(text, `"admin":`) && json.Unmarshal([]byte(text), &line) == nil && line.Admin != "" {
+			break
+		}
+	}
+	ask := func(token string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+line.Admin+"/v1/keys", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	if got := [2]int{ask(old), ask(fresh)}; got != [2]int{http.StatusOK, http.StatusUnauthorized} {
+		t.Fatalf("before: %v", got)
+	}
+	write("admin.token", fresh)
+	for end := time.Now().Add(patience); ask(fresh) != http.StatusOK; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the new token never counts: " + s.log())
+		}
+	}
+	if got := ask(old); got != http.StatusUnauthorized {
+		t.Errorf("the old token: %d", got)
+	}
+}
