@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"fedbroker/broker/event"
 	"fedbroker/broker/revoke"
 	"fedbroker/broker/session"
 	"fedbroker/mappers"
@@ -68,7 +69,14 @@ func (s *Service) Recent(ctx context.Context, sid string) (bool, error) {
 // Ask asks the provider of a login, once for all who want to know at the same time, and returns the principal of now. It is detached from whoever asks: a
 // provider may have replaced what it was asked by, and the answer must not be lost.
 func (s *Service) Ask(ctx context.Context, sid string) (map[string]any, error) {
-	answer := s.o.Flights.DoChan(sid, func() (any, error) { return s.ask(context.WithoutCancel(ctx), sid) })
+	answer := s.o.Flights.DoChan(sid, func() (principal any, err error) {
+		defer func() {
+			if p := recover(); p != nil { // it would end the process
+				err = event.PanicError(p)
+			}
+		}()
+		return s.ask(context.WithoutCancel(ctx), sid)
+	})
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()

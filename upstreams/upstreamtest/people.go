@@ -151,3 +151,14 @@ func veiled(values url.Values) url.Values {
 	}
 	return out
 }
+
+// Dismiss takes back all that a person has let clients have: their refresh tokens are none any more, as of an account that was disabled.
+func (p *IdP) Dismiss(login string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, g := range p.state.refresh {
+		if g.person.Login == login {
+			g.revoked = true
+		}
+	}
+}

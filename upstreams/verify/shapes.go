@@ -18,6 +18,7 @@ var sources = [...][3]shape.Source{
 	PurposeActor:    {"actor", "actor:at+jwt", "actor:other"},
 	PurposeClient:   {"client", "client:at+jwt", "client:other"},
 	PurposeGrant:    {"grant", "grant:at+jwt", "grant:other"},
+	PurposeRefresh:  {}, // shown by whoever asked, as a login is
 }
 
 func sourceOf(p Purpose, c jose.Class) shape.Source {
