@@ -225,13 +225,14 @@ func (s *Store) fresh(ctx context.Context, e *Entry, texts []Text, all []Entry) 
 	for _, t := range texts {
 		e.Bytes += len(t.Text)
 	}
-	var before []Text
+	e.Changes = fmt.Sprintf("the first of %d files", len(texts))
 	if len(all) > 0 {
-		if before, err = s.texts(ctx, all[0]); err != nil && !errors.Is(err, ErrNotKept) {
-			before = nil // what can't be read keeps nothing from being kept
+		before, err := s.texts(ctx, all[0])
+		e.Changes = changes(before, texts)
+		if err != nil { // what can't be read keeps nothing from being kept
+			e.Changes = fmt.Sprintf("%d files; those before can't be read", len(texts))
 		}
 	}
-	e.Changes = changes(before, texts)
 	packed, err := pack(texts)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %.12s: %w", e.Hash, err)

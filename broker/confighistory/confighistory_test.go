@@ -180,7 +180,7 @@ func TestHistory_LargeOnesAreInPiecesAndTooLargeOnesAreNotKept(t *testing.T) {
 			t.Errorf("%s: want it listed and not kept, got %+v, %v", name, e, err)
 		}
 	}
-	if e := d.apply(numbered(1), confighistory.FileChange); e.Chunks != 1 {
+	if e := d.apply(numbered(1), confighistory.FileChange); e.Chunks != 1 || e.Changes != "2 files; those before can't be read" {
 		t.Errorf("after one that is not kept: %+v", e)
 	}
 }

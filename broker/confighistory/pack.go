@@ -56,9 +56,6 @@ const maxNamed = 5
 
 // changes says in one line which files are others than before, and by how many lines.
 func changes(before, after []Text) string {
-	if before == nil {
-		return fmt.Sprintf("the first of %d files", len(after))
-	}
 	was := map[string]string{}
 	for _, t := range before {
 		was[t.Name] = t.Text

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -35,7 +36,7 @@ type write struct {
 // newPlan compares the files with a configuration that was applied.
 func newPlan(main string, now []config.Text, unread []string, then []config.Text) (p plan, err error) {
 	p.folder = filepath.Join(filepath.Dir(main), config.Folder)
-	path := func(name string) string {
+	place := func(name string) string {
 		if name == "" {
 			return main
 		}
@@ -43,11 +44,14 @@ func newPlan(main string, now []config.Text, unread []string, then []config.Text
 	}
 	is, was := byName(now), byName(then)
 	for _, t := range then {
+		if t.Name != "" && t.Name != config.Folder+"/"+path.Base(t.Name) {
+			return p, fmt.Errorf("rollback: %q is no place of a fragment", t.Name)
+		}
 		text, there := is[t.Name]
 		if there && text == t.Text {
 			continue
 		}
-		w := write{path: path(t.Name), text: t.Text}
+		w := write{path: place(t.Name), text: t.Text}
 		if there {
 			w.before = &text
 		}
@@ -55,7 +59,7 @@ func newPlan(main string, now []config.Text, unread []string, then []config.Text
 	}
 	for _, t := range now {
 		if _, kept := was[t.Name]; !kept {
-			p.aside = append(p.aside, path(t.Name))
+			p.aside = append(p.aside, place(t.Name))
 		}
 	}
 	for _, name := range unread {

@@ -146,3 +146,12 @@ func TestWrite_UnreadableFragmentGoesAside(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWrite_LeavesNoPlaceButTheFolder(t *testing.T) {
+	main := files(t, map[string]string{"fedbroker.yaml": "a"})
+	for _, name := range []string{"../a.yaml", "a.yaml", "upstreams.d/../a.yaml", "upstreams.d/b/a.yaml", "/a.yaml", "upstreams.d/a.yaml/.."} {
+		if p, err := newPlan(main, nil, nil, []config.Text{{Text: "a"}, {Name: name, Text: "x"}}); err == nil {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}
