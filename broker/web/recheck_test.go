@@ -76,6 +76,9 @@ func TestRecheck_TheProviderIsAskedOnEachRefreshAndItsClaimsCount(t *testing.T) 
 			t.Fatalf("%d %s, asked %d", tokens.status, tokens.raw, s.asked())
 		}
 	}
+	if a, b := s.refreshed(tokens.text("refresh_token")), s.refreshed(tokens.text("refresh_token")); a.text("refresh_token") != b.text("refresh_token") || b.status != http.StatusOK || s.asked() != 4 {
+		t.Errorf("the predecessor in its grace: %s, asked %d", b.raw, s.asked())
+	}
 	again := claimsOf(t, tokens.text("id_token"))
 	if again["name"] != "Alice Married" || again["sub"] != first["sub"] || again["auth_time"] != first["auth_time"] {
 		t.Errorf("ID token %v, before %v", again, first)
@@ -86,6 +89,22 @@ func TestRecheck_TheProviderIsAskedOnEachRefreshAndItsClaimsCount(t *testing.T) 
 	}
 	if strings.Contains(s.log.text(), tokens.text("refresh_token")) {
 		t.Error("the log has a refresh token")
+	}
+}
+
+// A provider need not send an ID token with a refresh (OpenID Connect Core §12.2): then userinfo says who it is, and no more than it says is known.
+func TestRecheck_UserinfoAloneCanStandForThePerson(t *testing.T) {
+	s := newRechecks(t)
+	tokens := s.portalTokens(s.browser())
+	s.acme.AlterToken(func(a map[string]any) { delete(a, "id_token") })
+	s.acme.AlterUserinfo(func(c map[string]any) { c["email_verified"], c["name"] = true, "Alice by userinfo" })
+	a := s.refreshed(tokens.text("refresh_token"))
+	if a.status != http.StatusOK || claimsOf(t, a.text("id_token"))["name"] != "Alice by userinfo" {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	s.acme.AlterUserinfo(upstreamtest.With("sub", "mallory"))
+	if a := s.refreshed(a.text("refresh_token")); a.status != http.StatusServiceUnavailable {
+		t.Errorf("another person's userinfo: %d %s", a.status, a.raw)
 	}
 }
 
