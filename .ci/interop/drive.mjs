@@ -165,17 +165,19 @@ async function readyUpstreams() {
   return Object.fromEntries(upstreams.map(({ name, ok }) => [name, ok]))
 }
 
+const lemonldap = process.env.LEMONLDAP_URL !== undefined
+
 if (process.env.GLEWLWYD_URL) {
   const glewlwyd = new Glewlwyd({ url: process.env.GLEWLWYD_URL, resource, secret: secret('glewlwyd.secret') })
   await step('glewlwyd has no plugin yet: the broker serves, and its readiness says that this upstream is down', async () =>
-    assert.deepEqual(await readyUpstreams(), { panva: true, beta: true, glewlwyd: false, keycloak: false, robot: true }))
+    assert.deepEqual(await readyUpstreams(), { panva: true, beta: true, glewlwyd: false, keycloak: false, lemonldap, robot: true }))
   await step('glewlwyd is set up by its administration API', () => glewlwyd.setUp())
   const before = keep(await glewlwyd.clientToken())
   await step('glewlwyd\'s client token is exchanged; jose verifies the result', async () => {
     const answer = await swap(gateway, before)
     const claims = await verified(answer.access_token, orders)
     assert.deepEqual([claims.sub, claims.workload, claims.upstream.name, answer.scope], ['glewlwyd|nightly', 'nightly', 'glewlwyd', 'orders.read'])
-    assert.deepEqual(await readyUpstreams(), { panva: true, beta: true, glewlwyd: true, keycloak: false, robot: true })
+    assert.deepEqual(await readyUpstreams(), { panva: true, beta: true, glewlwyd: true, keycloak: false, lemonldap, robot: true })
   })
   await step('a person\'s token of glewlwyd is exchanged, by the requester that its audience is bound to', async () => {
     const token = keep(await glewlwyd.personToken())
