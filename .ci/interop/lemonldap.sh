@@ -29,6 +29,7 @@ fetch_lemonldap() {
 start_lemonldap() {
   mkdir -p "$work"/lemonldap/{conf,cache,sessions/lock,psessions/lock}
   export LEMONLDAP_URL=http://127.0.0.1:$1
+  openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/lemonldap/saml.pem" -out "$work/lemonldap/saml.crt" -days 2 -subj /CN=lemonldap 2>>"$work/openssl.log"
   node "$here/portal.mjs" "$debian/usr/share/lemonldap-ng/portal"
   PERL5LIB=$debian/usr/share/perl5 LLNG_DEFAULTCONFFILE=$work/lemonldap/lemonldap-ng.ini \
     start lemonldap perl -MPlack::Runner -e 'my $r = Plack::Runner->new; $r->parse_options(@ARGV); $r->run' -- \

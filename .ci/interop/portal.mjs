@@ -1,7 +1,7 @@
 // Configures one portal of lemonldap-ng: its demonstration accounts, fedbroker as a client, a signing key that can be replaced.
 // As a program it writes what the portal starts with; its argument is the folder of the portal's templates.
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { secret } from './steps.mjs'
 
 const client = 'fedbroker'
@@ -28,7 +28,8 @@ export class Portal {
   }
 
   // configure writes a configuration with a new signing key, which a running portal takes within a second or two: the key before is gone then.
-  configure() {
+  // saml is {metadata} of a service provider that people may be sent to, none by default.
+  configure(saml) {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', {
       modulusLength: 2048, publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
     })
@@ -36,7 +37,7 @@ export class Portal {
     const number = 1 + Math.max(0, ...readdirSync(folder).map((name) => Number(/^lmConf-(\d+)\.json$/.exec(name)?.[1] ?? 0)))
     const kid = `key-${randomBytes(6).toString('hex')}`
     const next = `${folder}/.next`
-    writeFileSync(next, JSON.stringify({ cfgNum: number, cfgDate: Math.floor(Date.now() / 1000), cfgVersion: '2.16.1', ...this.#configuration(kid, privateKey, publicKey) }), { mode: 0o600 })
+    writeFileSync(next, JSON.stringify({ cfgNum: number, cfgDate: Math.floor(Date.now() / 1000), cfgVersion: '2.16.1', ...this.#configuration(kid, privateKey, publicKey), ...(saml && this.#saml(saml)) }), { mode: 0o600 })
     renameSync(next, `${folder}/lmConf-${number}.json`)
     return kid
   }
@@ -45,6 +46,25 @@ export class Portal {
   async kids() {
     const { keys } = await (await fetch(`${this.issuer}/oauth2/jwks`)).json()
     return keys.map(({ kid }) => kid)
+  }
+
+  // certificate is the one of its SAML signatures.
+  get certificate() {
+    return readFileSync(`${this.#folder}/saml.crt`, 'utf8')
+  }
+
+  #saml({ metadata }) {
+    const attribute = (name) => `1;${name};urn:oasis:names:tc:SAML:2.0:attrname-format:basic;`
+    return {
+      issuerDBSAMLActivation: 1, samlEntityID: '#PORTAL#/saml/metadata', samlServiceSignatureMethod: 'RSA_SHA256', samlServiceUseCertificateInResponse: 1,
+      samlServicePrivateKeySig: readFileSync(`${this.#folder}/saml.pem`, 'utf8'), samlServicePublicKeySig: this.certificate,
+      samlSPMetaDataXML: { fedbroker: { samlSPMetaDataXML: metadata } },
+      samlSPMetaDataOptions: { fedbroker: {
+        samlSPMetaDataOptionsNameIDFormat: 'persistent', samlSPMetaDataOptionsSignSSOMessage: 1, samlSPMetaDataOptionsCheckSSOMessageSignature: 1,
+        samlSPMetaDataOptionsEncryptionMode: 'none', samlSPMetaDataOptionsSignatureMethod: 'RSA_SHA256',
+      } },
+      samlSPMetaDataExportedAttributes: { fedbroker: { cn: attribute('name'), mail: attribute('email') } },
+    }
   }
 
   #configuration(kid, privateKey, publicKey) {
