@@ -23,9 +23,9 @@ type Outage struct {
 	Keys     []OutageKey `json:"keys"`
 	// Issuers of a pattern that were met: what survives is as long as for the first of them.
 	Issuers []IssuerOutage `json:"issuers,omitempty"`
-	Restart  bool        `json:"survives_restart"` // the keys are in the store
-	Login    bool        `json:"login_stops"`      // nobody can log in from the first moment
-	Opaque   bool        `json:"introspection_stops"`
+	Restart bool           `json:"survives_restart"` // the keys are in the store
+	Login   bool           `json:"login_stops"`      // nobody can log in from the first moment
+	Opaque  bool           `json:"introspection_stops"`
 }
 
 // OutageKey is how long one key serves.
