@@ -69,7 +69,8 @@ func TestLibrary_WhatIsWrongIsToldEachTime(t *testing.T) {
 func TestLibrary_NilSharesNothing(t *testing.T) {
 	var l *library.Library
 	o := expr.Options{Vars: expr.Claims}
-	if compiled(t, l, o, `true`) == compiled(t, l, o, `true`) {
+	first, second := compiled(t, l, o, `true`), compiled(t, l, o, `true`)
+	if first == second {
 		t.Error("want two programs")
 	}
 }
