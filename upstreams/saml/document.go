@@ -65,6 +65,9 @@ func parse(data []byte) (*etree.Element, error) {
 	if bytes.Contains(data, []byte("<!")) || bytes.Contains(data, []byte("<?")) {
 		return nil, errors.New("a document type, comment, CDATA section or processing instruction")
 	}
+	if bytes.Count(data, []byte("<")) > 2*maxElements { // a tag at each end; counted before anything is parsed
+		return nil, fmt.Errorf("more than %d elements", maxElements)
+	}
 	if err := xrv.Validate(bytes.NewReader(data)); err != nil {
 		return nil, errors.New("not XML that stays what it is") // its error quotes the document
 	}
