@@ -162,18 +162,20 @@ func (o Options) judgeAssertions(s *Set, bad func(path, format string, args ...a
 
 // register makes the upstreams' keys known to the cache.
 func (s *Set) register(before *Set) {
+	sources := map[string]keys.Upstream{}
 	for _, m := range s.members {
 		if !m.carryOver(before) {
-			m.hold(s.keys)
+			m.hold(s.keys, sources)
 		}
 		if m.issuers != nil {
 			m.Keys = m.issuers
 		}
 	}
+	s.keys.RegisterAll(sources)
 }
 
-// hold makes what the upstream holds. It does no I/O.
-func (m *member) hold(cache *keys.Cache) {
+// hold makes what the upstream holds, and adds where its keys come from to sources. It does no I/O.
+func (m *member) hold(cache *keys.Cache, sources map[string]keys.Upstream) {
 	client, err := outbound.New(outboundOptions(m.spec))
 	if err != nil {
 		return // only for limits that are not set here; such an upstream stays without keys
@@ -185,7 +187,7 @@ func (m *member) hold(cache *keys.Cache) {
 	}
 	m.discovery = discovery(m.spec, client, m.Now)
 	if !kinds[m.spec.Kind].Keyless {
-		cache.Register(m.Upstream, m.keysOf(m.spec, client, m.discovery))
+		sources[m.Upstream] = m.keysOf(m.spec, client, m.discovery)
 	}
 	if in := m.spec.Introspection; in != nil {
 		asking := m.endpoint(EndpointIntrospection)

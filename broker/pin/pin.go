@@ -38,8 +38,9 @@ type Binding struct {
 
 // Pins is the table of pins.
 type Pins struct {
-	table *store.Table[record]
-	now   func() time.Time
+	engine store.Engine
+	table  *store.Table[record]
+	now    func() time.Time
 }
 
 // New keeps pins in e.
@@ -48,7 +49,7 @@ func New(e store.Engine, now func() time.Time) (*Pins, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pins: %w", err)
 	}
-	return &Pins{table: table, now: now}, nil
+	return &Pins{engine: e, table: table, now: now}, nil
 }
 
 // Hold pins what is new and refuses what differs, all of it at once. What it refuses pins nothing, not even what is new beside it: that may be
@@ -76,10 +77,29 @@ func (p *Pins) Hold(ctx context.Context, issuers map[string]string) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	for _, name := range unknown {
-		errs = append(errs, p.holdOne(ctx, name, issuers[name]))
+	for some := range slices.Chunk(unknown, store.MaxOps) {
+		if err := p.holdSome(ctx, some, issuers); err == nil {
+			continue
+		}
+		for _, name := range some { // each says what is wrong with it
+			errs = append(errs, p.holdOne(ctx, name, issuers[name]))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// holdSome pins several names in one commit.
+func (p *Pins) holdSome(ctx context.Context, names []string, issuers map[string]string) error {
+	var ops []store.Op
+	for _, name := range names {
+		one, err := p.table.PutOps(ctx, name, record{Issuer: issuers[name], Since: p.now()}, store.Absent, time.Time{})
+		if err != nil {
+			return err
+		}
+		ops = append(ops, one...)
+	}
+	_, err := p.engine.Commit(ctx, ops...)
+	return err
 }
 
 func (p *Pins) holdOne(ctx context.Context, name, issuer string) error {

@@ -60,9 +60,17 @@ func (c *Cache) begin(ctx context.Context, e *entry, t Trigger) *flight {
 	c.flights.Add(1)
 	c.mu.Unlock()
 	e.begun, e.flight = f.seq, f
+	unasked := t == TriggerRefresh
+	if unasked {
+		c.background.Add(1)
+	}
 	go func() {
 		defer c.flights.Done()
 		c.fly(ctx, e, f, t)
+		if unasked {
+			c.background.Add(-1)
+			c.nudge()
+		}
 		cancel()
 		c.mu.Lock()
 		delete(c.cancels, f)

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/jose"
 )
@@ -72,6 +74,9 @@ type Cache struct {
 	closed  bool
 	cancels map[*flight]context.CancelFunc
 	flights sync.WaitGroup
+
+	background atomic.Int64  // flights that nobody asked for
+	first      *rate.Limiter // of upstreams that were never asked
 }
 
 // entry is what is known of one upstream.
@@ -117,7 +122,7 @@ func New(o Options) *Cache {
 		o.Random = rand.Float64
 	}
 	c := &Cache{now: o.Now, store: o.Store, timeout: o.FetchTimeout, observe: o.Observe, alarm: o.Alarm, random: o.Random,
-		wake: make(chan struct{}, 1), cancels: map[*flight]context.CancelFunc{}}
+		wake: make(chan struct{}, 1), cancels: map[*flight]context.CancelFunc{}, first: rate.NewLimiter(firstRate, firstRate)}
 	c.registered.Store(&map[string]*entry{})
 	return c
 }
@@ -125,21 +130,29 @@ func New(o Options) *Cache {
 // Register makes an upstream known, or changes it. What is known of its keys is kept unless they would now come from elsewhere. It does
 // no I/O.
 func (c *Cache) Register(upstream string, u Upstream) {
-	if u.MaxStale <= 0 {
-		u.MaxStale = defaultMaxStale
-	}
+	c.RegisterAll(map[string]Upstream{upstream: u})
+}
+
+// RegisterAll is Register for many at once, in the time that each of them takes.
+func (c *Cache) RegisterAll(upstreams map[string]Upstream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.find(upstream); e != nil && e.spec.Load().sameOrigin(u) {
-		e.spec.Store(&u)
-		c.nudge()
-		return
-	}
-	e := &entry{name: upstream, loading: make(chan struct{}, 1)}
-	e.spec.Store(&u)
-	c.forget(upstream)
 	known := maps.Clone(*c.registered.Load())
-	known[upstream] = e
+	for name, u := range upstreams {
+		if u.MaxStale <= 0 {
+			u.MaxStale = defaultMaxStale
+		}
+		if e := known[name]; e != nil {
+			if e.spec.Load().sameOrigin(u) {
+				e.spec.Store(&u)
+				continue
+			}
+			c.silence(e)
+		}
+		e := &entry{name: name, loading: make(chan struct{}, 1)}
+		e.spec.Store(&u)
+		known[name] = e
+	}
 	c.registered.Store(&known)
 	c.nudge()
 }

@@ -25,7 +25,36 @@ func (c *Cache) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-c.wake:
 			timer.Stop()
+			if c.gather(ctx) != nil {
+				return nil
+			}
 		}
+	}
+}
+
+const (
+	// maxBackground is how many upstreams are asked at a time that no token waits for: those that are down hold a place until they time out, and a token
+	// never waits for a place.
+	maxBackground = 64
+	// firstRate is how many upstreams are asked in a second that were never asked before, and no token waits for.
+	firstRate = 20
+	// gatherEach and maxGather: what wakes the loop is gathered for a while, where a look at all upstreams costs something.
+	gatherEach, maxGather = 25 * time.Microsecond, 250 * time.Millisecond
+)
+
+// gather waits for more to do, as long as the number of upstreams makes that worth it. The error is the context's.
+func (c *Cache) gather(ctx context.Context) error {
+	pause := min(time.Duration(len(*c.registered.Load()))*gatherEach, maxGather)
+	if pause < time.Millisecond {
+		return nil
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 
@@ -39,6 +68,9 @@ func (c *Cache) refresh(ctx context.Context) (next time.Time) {
 		e.mu.Lock()
 		switch due := !c.now().Before(e.due); {
 		case e.flight != nil: // its end wakes the loop
+		case due && c.background.Load() >= maxBackground: // the end of one wakes the loop
+		case due && e.tried.IsZero() && e.snap.Load() == nil && !c.first.AllowN(c.now(), 1):
+			next = sooner(next, c.now().Add(time.Second/firstRate))
 		case due:
 			c.begin(ctx, e, TriggerRefresh)
 		default:

@@ -162,7 +162,7 @@ func content(name string) (string, error) {
 // decode fills the file from all texts. Each says what is wrong by its own lines; paths in it are relative to its own folder.
 func (c *Loaded) decode(s source, o Options) (*report, *Problem) {
 	r := &report{main: s.name, wrong: s.wrong, odd: s.odd}
-	from := strict.Options{Folder: s.folder, LookupEnv: o.LookupEnv, MayLack: o.MayLack}
+	from := strict.Options{Folder: s.folder, LookupEnv: o.LookupEnv, MayLack: o.MayLack, Types: &strict.Types{}}
 	for i, t := range s.texts {
 		root, syntax := strict.Parse([]byte(t.Text))
 		if syntax != nil && i == 0 {

@@ -18,7 +18,26 @@ import (
 type decoder struct {
 	*Report
 	sources files
+	known   *Types
 	nodes   int // visited so far
+}
+
+// Types remembers the keys of the types that were decoded, for a decoding of many files. It is for one goroutine. Nil remembers nothing.
+type Types struct {
+	byKey map[reflect.Type]map[string]Field
+}
+
+func (t *Types) of(v reflect.Type) map[string]Field {
+	if t == nil {
+		return ByKey(Fields(v))
+	}
+	if t.byKey == nil {
+		t.byKey = map[reflect.Type]map[string]Field{}
+	}
+	if t.byKey[v] == nil {
+		t.byKey[v] = ByKey(Fields(v))
+	}
+	return t.byKey[v]
 }
 
 // Union is a type with more than one form in YAML (a name or a mapping): it tries them through decode, which fills a value strictly from the
@@ -181,7 +200,7 @@ func (d *decoder) structure(path string, at place, n *yaml.Node, v reflect.Value
 	if n.ShortTag() == nullTag {
 		return
 	}
-	fields := ByKey(Fields(v.Type()))
+	fields := d.known.of(v.Type())
 	d.exclusive(path, n, fields)
 	d.pairs(path, at, n, func(key string, at place, item *yaml.Node) {
 		where := Join(path, key)

@@ -15,6 +15,7 @@ type Options struct {
 	Folder    string                           // where relative paths begin
 	LookupEnv func(name string) (string, bool) // [of this process]
 	MayLack   bool                             // a file that is not there is worth a warning only
+	Types     *Types                           // shared by decodings of many files; may be nil
 }
 
 // Decode fills into, a pointer to a struct, from what Parse gave.
@@ -22,7 +23,10 @@ func Decode(root *yaml.Node, into any, o Options) *Report {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	d := &decoder{Report: newReport(), sources: files{o}}
+	if o.Types == nil {
+		o.Types = &Types{}
+	}
+	d := &decoder{Report: newReport(), sources: files{o}, known: o.Types}
 	d.value("", root, reflect.ValueOf(into).Elem())
 	return d.Report
 }
