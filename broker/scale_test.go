@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -35,6 +37,47 @@ func BenchmarkScale(b *testing.B) {
 	b.Cleanup(idp.Close)
 	few, many := newScaled(b, idp, 3, 10), newScaled(b, idp, 1_000, 10_000)
 	turns(b, "few", few.block, "many", many.block)
+}
+
+// BenchmarkDead: an exchange at a broker beside whose living upstreams a thousand dead ones are configured, half of which refuse connections and half of
+// which take them and say nothing, against one without. What the broker does about them in the background counts, since it is CPU time of the process that is measured: the
+// blocks without come first, before there is anybody dead.
+func BenchmarkDead(b *testing.B) {
+	idp := upstreamtest.Must(upstreamtest.Options{})
+	b.Cleanup(idp.Close)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = silent.Close() })
+	cheapest := func(s *scaled) float64 {
+		s.block(b)
+		least := math.Inf(1)
+		for range blockPairs {
+			least = min(least, s.block(b))
+		}
+		return least
+	}
+	for b.Loop() {
+		living := cheapest(newScaled(b, idp, 3, 10))
+		goroutines := runtime.NumGoroutine()
+		beside := cheapest(newScaled(b, idp, 3, 10, func(o *broker.Options) {
+			for i := range 1_000 {
+				issuer := fmt.Sprintf("http://127.0.0.1:1/%d", i)
+				if i%2 == 0 {
+					issuer = fmt.Sprintf("http://%s/%d", silent.Addr(), i)
+				}
+				o.Config.Upstreams = append(o.Config.Upstreams, broker.UpstreamSpec{Spec: upstreams.Spec{
+					Name: fmt.Sprintf("dead-%d", i), Kind: "jwt", Issuer: issuer, Audiences: []upstreams.Audience{{Value: "x"}},
+				}})
+			}
+		}))
+		b.ReportMetric(living/1e3, "without-µs/op")
+		b.ReportMetric(beside/1e3, "beside-µs/op")
+		b.ReportMetric(beside/living, "beside/without")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "more-goroutines")
+	}
+	b.ReportMetric(0, "ns/op") // of a whole measurement: says nothing
 }
 
 // BenchmarkRecorded: exchanges whose decisions are kept to be explained, against ones whose are not.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -70,6 +71,7 @@ func (r *Reloader) Run(ctx context.Context, hangup <-chan os.Signal) error {
 	if c, err := r.read(); err != nil || !reflect.DeepEqual(c.File, r.Current().File) {
 		_ = r.apply(ctx, c, err, confighistory.FileChange) // told
 	}
+	debug.FreeOSMemory() // what reading and judging took
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for looks := 1; ; looks++ {
@@ -87,6 +89,7 @@ func (r *Reloader) Run(ctx context.Context, hangup <-chan os.Signal) error {
 		}
 		c, err := r.read()
 		d.done <- r.apply(ctx, c, err, d.cause)
+		debug.FreeOSMemory()
 	}
 }
 
