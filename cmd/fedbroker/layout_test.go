@@ -33,6 +33,7 @@ var rungs = map[string]int{
 	"upstreams/history":       0,
 	"upstreams/introspection": 0,
 	"upstreams/jose":          0,
+	"upstreams/keys/absence":  0,
 	"upstreams/keys":          0,
 	"upstreams/oauth2":        0,
 	"upstreams/outbound":      0,

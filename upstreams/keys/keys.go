@@ -18,6 +18,7 @@ import (
 
 	"fedbroker/upstreams/history"
 	"fedbroker/upstreams/jose"
+	"fedbroker/upstreams/keys/absence"
 )
 
 const (
@@ -101,7 +102,7 @@ type entry struct {
 	tried    time.Time
 	last     error // of the newest flight
 	warning  error // of the newest flight that succeeded all the same
-	absent   absences
+	absent   absence.Kids
 }
 
 // New makes an empty cache.
@@ -222,12 +223,12 @@ func (c *Cache) miss(ctx context.Context, e *entry, kid, issuer string) ([]jose.
 		switch {
 		case len(found) > 0:
 		case known:
-			e.absent.add(kid, issuer, now)
+			e.absent.Add(kid, issuer, now)
 		case f != nil:
 		case e.begun > asked: // one began for us, and failed
 			retry = e.retryAfter(now)
 		default:
-			f, retry = c.beginAsked(ctx, e, e.absent.until(kid, issuer))
+			f, retry = c.beginAsked(ctx, e, e.absent.Until(kid, issuer))
 		}
 		last := e.last
 		e.mu.Unlock()

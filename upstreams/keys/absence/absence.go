@@ -1,4 +1,5 @@
-package keys
+// Package absence remembers which kids an upstream was asked for in vain.
+package absence
 
 import (
 	"crypto/sha256"
@@ -16,9 +17,9 @@ const (
 	maxAbsence = 8 * time.Minute
 )
 
-// absences are the kids that the upstream was asked for and does not have. They spare it fetches, so that who sends one kid again and again does not
+// Kids are the kids that the upstream was asked for and does not have. They spare it fetches, so that who sends one kid again and again does not
 // spend the budget of a key that is new; whether a token is bad they never say (P27). The zero value is empty.
-type absences struct {
+type Kids struct {
 	kids *lru.Cache[[sha256.Size]byte, absence]
 }
 
@@ -30,8 +31,8 @@ type absence struct {
 // named stands for a kid of any length, chosen by a stranger.
 func named(kid, issuer string) [sha256.Size]byte { return sha256.Sum256([]byte(kid + "\x00" + issuer)) }
 
-// until is when the kid may cause a fetch again; zero for one that was not missed.
-func (a *absences) until(kid, issuer string) time.Time {
+// Until is when the kid may cause a fetch again; zero for one that was not missed.
+func (a *Kids) Until(kid, issuer string) time.Time {
 	if a.kids == nil {
 		return time.Time{}
 	}
@@ -39,8 +40,8 @@ func (a *absences) until(kid, issuer string) time.Time {
 	return known.until
 }
 
-// add remembers that a fetch lacked the kid. Once is no reason to wait: a key may be used a moment before it is published.
-func (a *absences) add(kid, issuer string, now time.Time) {
+// Add remembers that a fetch lacked the kid. Once is no reason to wait: a key may be used a moment before it is published.
+func (a *Kids) Add(kid, issuer string, now time.Time) {
 	if a.kids == nil {
 		a.kids, _ = lru.New[[sha256.Size]byte, absence](maxAbsent) // fails only without capacity
 	}
