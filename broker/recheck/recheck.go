@@ -100,6 +100,9 @@ func (s *Service) ask(ctx context.Context, sid string) (map[string]any, error) {
 		return nil, errors.New("recheck: the upstream is not asked any more")
 	}
 	id, next, err := up.Refresh(ctx, upstreams.Renewal{Token: b.Token, Nonce: b.Nonce, Subject: b.UpstreamSubject})
+	if err == nil && (id.Issuer != b.UpstreamIssuer || id.Subject != b.UpstreamSubject) { // of a name that was bound to another issuer meanwhile (P1)
+		err = errors.New("recheck: the answer is of another person")
+	}
 	over := errors.Is(err, upstreams.ErrDenied)
 	replaced := next != ""
 	if replaced {
