@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -105,6 +106,42 @@ func TestRecheck_UserinfoAloneCanStandForThePerson(t *testing.T) {
 	s.acme.AlterUserinfo(upstreamtest.With("sub", "mallory"))
 	if a := s.refreshed(a.text("refresh_token")); a.status != http.StatusServiceUnavailable {
 		t.Errorf("another person's userinfo: %d %s", a.status, a.raw)
+	}
+}
+
+// An answer about somebody else is none, however much it agrees with itself (OpenID Connect Core §12.2).
+func TestRecheck_AnAnswerAboutAnotherPersonIsNone(t *testing.T) {
+	s := newRechecks(t)
+	tokens := s.portalTokens(s.browser())
+	s.acme.AlterIDToken(upstreamtest.With("sub", "mallory"))
+	s.acme.AlterUserinfo(upstreamtest.With("sub", "mallory"))
+	if a := s.refreshed(tokens.text("refresh_token")); a.status != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+}
+
+func TestRecheck_NoLogAndNoJournalHasTheProvidersToken(t *testing.T) {
+	s := newRechecks(t)
+	var given []string
+	s.acme.AlterToken(func(a map[string]any) {
+		if token, ok := a["refresh_token"].(string); ok {
+			given = append(given, token)
+		}
+	})
+	tokens := s.portalTokens(s.browser())
+	tokens = s.refreshed(tokens.text("refresh_token"))
+	s.acme.Down(true)
+	s.refreshed(tokens.text("refresh_token"))
+	s.acme.Down(false)
+	s.acme.Dismiss("alice")
+	s.refreshed(tokens.text("refresh_token"))
+	if len(given) != 2 {
+		t.Fatalf("acme gave %d refresh tokens", len(given))
+	}
+	for i, token := range given {
+		if strings.Contains(s.log.text(), token) || strings.Contains(fmt.Sprint(s.lines()), token) {
+			t.Errorf("refresh token %d of acme is there to be read", i)
+		}
 	}
 }
 
